@@ -1,0 +1,29 @@
+"""Materium writes crystals: a transformer over sentences of tokens, held to a grammar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from materium.crystal import Crystal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from materium.generate.engine import Materium
+
+__all__ = ["Crystal", "__version__", "load"]
+
+__version__ = "0.1.0"
+
+
+def load(path: str | Path | None = None) -> Materium:
+    """Return the model in the folder `path`, or the one that ships, ready to generate.
+
+    Raises
+    ------
+    materium.errors.CheckpointError
+        If the folder holds no model, or one that is cut short, altered or of another kind.
+    """
+    from materium.generate.engine import load as load_engine  # brings torch: seconds, not milliseconds
+
+    return load_engine(path)

@@ -1,0 +1,287 @@
+"""`materium data`: what a source of crystals holds, and the same crystals in another format."""
+
+import csv
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.options import QuietOption
+from materium.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from materium.crystal import Crystal
+    from materium.data.records import Row, Scalar
+
+    Writer = Callable[[Path, Iterable[Row]], None]
+
+app = typer.Typer(rich_markup_mode=None)
+
+SourceArgument = Annotated[Path, typer.Argument(metavar="IN", help="Table, file or folder of structures.")]
+MAX_FILE_NAME = 120
+"""Characters of an id that go into the name of its CIF."""
+
+
+@app.callback()
+def data() -> None:
+    """Look into tables, files and folders of crystals, and convert them.
+
+    Parquet, CSV and JSON tables, CIF, POSCAR, extxyz and ASE .db files, folders of them, and MatterGen's caches.
+
+    Example:
+
+        materium data info crystals.csv
+    """
+
+
+@app.command()
+def info(path: SourceArgument, quiet: QuietOption = False) -> None:
+    """Count the rows, sites, elements and properties of a source, and the rows that cannot be read, by reason.
+
+    Example:
+
+        materium data info crystals.csv
+    """
+    census = Census()
+    for _ in _rows(path, census, "reading", quiet=quiet):
+        pass
+    console = make_console(quiet=quiet)
+    console.print(_summary(census))
+    for table in (_property_table(census), _rejection_table(census)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+
+
+@app.command()
+def convert(
+    source: SourceArgument,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Write the crystals of a source to a .parquet, .csv or .extxyz file, or to a folder of CIFs.
+
+    Rows that cannot be read are counted and left out. A folder of CIFs holds no properties, the other formats do.
+
+    Example:
+
+        materium data convert cifs/ crystals.parquet
+    """
+    write = _writer(target)
+    census = Census()
+    with _complete(target) as part:
+        write(part, _rows(source, census, "converting", quiet=quiet))
+        if not census.readable:
+            raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
+    console = make_console(quiet=quiet)
+    console.print(f"{target}: {census.readable} of {census.rows} rows")
+    if census.rejected:
+        console.print(_rejection_table(census))
+
+
+@dataclass
+class Span:
+    """What is known of one property: on how many rows, and from where to where if it is a number."""
+
+    rows: int = 0
+    lowest: float = float("inf")
+    highest: float = float("-inf")
+
+    def add(self, value: "Scalar") -> None:
+        """Count a value; text has no range."""
+        self.rows += 1
+        if not isinstance(value, str):
+            self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
+
+
+@dataclass
+class Census:
+    """Counts over the rows of a source."""
+
+    rows: int = 0
+    readable: int = 0
+    sites: Counter[int] = field(default_factory=Counter)
+    elements: Counter[int] = field(default_factory=Counter)
+    properties: dict[str, Span] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, row: "Row") -> None:
+        """Count a row."""
+        self.rows += 1
+        if row.crystal is None:
+            kind = (row.reason or "").partition(":")[0]
+            self.rejected[kind] += 1
+            self.examples.setdefault(kind, f"{row.id}: {row.reason}")
+            return
+        self.readable += 1
+        self.sites[len(row.crystal)] += 1
+        self.elements.update(set(row.crystal.numbers.tolist()))
+        for name, value in row.properties.items():
+            self.properties.setdefault(name, Span()).add(value)
+
+
+def _rows(path: Path, census: Census, description: str, *, quiet: bool) -> "Iterator[Row]":
+    """Rows as they are read, counted, under a progress bar."""
+    from materium.data.readers import checked, open_source
+
+    source = open_source(path)
+    with make_progress(quiet=quiet) as progress:
+        for row in progress.track(checked(source.rows), total=source.total, description=description):
+            census.add(row)
+            yield row
+
+
+def _summary(census: Census) -> "Table":
+    from materium.convert import symbols
+
+    lines = [("rows", f"{census.rows}"), ("readable", f"{census.readable}"), ("rejected", f"{census.rejected.total()}")]
+    if census.readable:
+        mean = sum(size * times for size, times in census.sites.items()) / census.readable
+        lines.append(("sites", f"{min(census.sites)} to {max(census.sites)}, mean {mean:.1f}"))
+        lines.append(("elements", f"{len(census.elements)}: {' '.join(symbols(sorted(census.elements)))}"))
+    table = make_table(("", ""), lines)
+    table.show_header = False
+    return table
+
+
+def _property_table(census: Census) -> "Table":
+    from materium.properties import table
+
+    known = table()
+    lines = [
+        (name, span.rows, *_range(span), known[name].unit if name in known else "")
+        for name, span in census.properties.items()
+    ]
+    return make_table(("property", "rows", "lowest", "highest", "unit"), lines)
+
+
+def _range(span: Span) -> tuple[str, str]:
+    return ("text", "") if span.lowest > span.highest else (f"{span.lowest:.6g}", f"{span.highest:.6g}")
+
+
+def _rejection_table(census: Census) -> "Table":
+    lines = [(times, kind, census.examples[kind]) for kind, times in census.rejected.most_common()]
+    return make_table(("rejected", "because", "for example"), lines)
+
+
+def _most_common_reason(census: Census) -> str:
+    return next((census.examples[kind] for kind, _ in census.rejected.most_common(1)), "it is empty")
+
+
+@contextmanager
+def _complete(target: Path) -> Iterator[Path]:
+    """Give a path to write to; it takes the name of the target only when all is written, and goes when not."""
+    if target.exists():
+        raise DataError(f"{target} exists and is never overwritten; name another output or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    _remove(part)
+    try:
+        yield part
+        part.rename(target)
+    finally:
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _writer(target: Path) -> "Writer":
+    writers = {".parquet": _write_parquet, ".csv": _write_csv, ".extxyz": _write_extxyz, "": _write_cifs}
+    if target.suffix not in writers:
+        raise DataError(f"{target} has an unknown ending; .parquet, .csv, .extxyz or none (a folder of CIFs) is needed")
+    return writers[target.suffix]
+
+
+def _readable(rows: "Iterable[Row]") -> "Iterator[tuple[Row, Crystal]]":
+    return ((row, row.crystal) for row in rows if row.crystal is not None)
+
+
+def _write_parquet(path: Path, rows: "Iterable[Row]") -> None:
+    """One table in our schema; all rows are in memory, since which properties there are is known with the last."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept = list(_readable(rows))
+    structures = _structure_columns(kept)
+    properties = _property_columns([row.properties for row, _ in kept], taken={*structures, "reduced_formula"})
+    pq.write_table(pa.table({**structures, **properties}), path, compression="zstd")
+
+
+def _structure_columns(kept: "list[tuple[Row, Crystal]]") -> dict[str, Any]:
+    import pyarrow as pa
+
+    from materium.convert import formula
+
+    crystals = [crystal for _, crystal in kept]
+    states = [None if c.oxidation_states is None else c.oxidation_states.tolist() for c in crystals]
+    columns = {
+        "id": pa.array([row.id for row, _ in kept]),
+        "formula": pa.array([formula(crystal) for crystal in crystals]),
+        "num_sites": pa.array([len(crystal) for crystal in crystals]),
+        "cell": pa.array([c.lattice.ravel().tolist() for c in crystals], pa.list_(pa.float64())),
+        "atomic_numbers": pa.array([c.numbers.tolist() for c in crystals], pa.list_(pa.int8())),
+        "frac_coords": pa.array([c.frac_coords.ravel().tolist() for c in crystals], pa.list_(pa.float64())),
+    }
+    return {**columns, "oxidation_states": pa.array(states, pa.list_(pa.int8()))} if any(states) else columns
+
+
+def _property_columns(properties: "list[Mapping[str, Scalar]]", taken: set[str]) -> dict[str, list[Any]]:
+    """A column for each property, with None where a row has none; a column with any text is all text."""
+    names = [name for name in dict.fromkeys(name for row in properties for name in row) if name not in taken]
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in properties] for name in names}
+    for name, values in columns.items():
+        if any(isinstance(value, str) for value in values):
+            columns[name] = [None if value is None else str(value) for value in values]
+    return columns
+
+
+def _write_csv(path: Path, rows: "Iterable[Row]") -> None:
+    """One line for each crystal, with its id, its CIF and its properties."""
+    from materium.convert import to_cif
+
+    kept = [(row.id, to_cif(crystal, row.id), row.properties) for row, crystal in _readable(rows)]
+    columns: dict[str, list[Any]] = {"id": [name for name, _, _ in kept], "cif": [cif for _, cif, _ in kept]}
+    columns |= _property_columns([properties for _, _, properties in kept], taken=set(columns))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _write_extxyz(path: Path, rows: "Iterable[Row]") -> None:
+    from materium.convert import write_extxyz_frame
+
+    with path.open("w", encoding="utf-8") as file:
+        for row, crystal in _readable(rows):
+            write_extxyz_frame(file, crystal, {"id": row.id, **row.properties})
+
+
+def _write_cifs(path: Path, rows: "Iterable[Row]") -> None:
+    from materium.convert import to_cif
+
+    path.mkdir()
+    used: Counter[str] = Counter()
+    for row, crystal in _readable(rows):
+        (path / f"{_file_name(row.id, used)}.cif").write_text(to_cif(crystal, row.id), encoding="utf-8")
+
+
+def _file_name(name: str, used: Counter[str]) -> str:
+    """The id with what file names cannot hold replaced, and numbered where that makes two ids alike."""
+    plain = re.sub(r"[^\w+-]+", "_", name.removesuffix(".cif"))[:MAX_FILE_NAME].strip("_") or "crystal"
+    used[plain] += 1
+    return plain if used[plain] == 1 else _file_name(f"{plain}-{used[plain]}", used)

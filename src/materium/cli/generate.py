@@ -1,0 +1,134 @@
+"""`materium generate`: writes crystals."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+
+
+def generate(
+    out: OutOption,
+    n: Annotated[int, typer.Option("-n", help="How many crystals.")] = 64,
+    seed: SeedOption = 0,
+    formula: Annotated[str | None, typer.Option(help="Reduced formula to aim at, such as LiFePO4.")] = None,
+    chemical_system: Annotated[str | None, typer.Option(help="Elements to aim at, such as Li-Fe-P-O.")] = None,
+    space_group: Annotated[int | None, typer.Option(help="International number to aim at, 1 to 230.")] = None,
+    num_sites: Annotated[int | None, typer.Option(help="Atoms in the primitive cell to aim at.")] = None,
+    density: Annotated[float | None, typer.Option(help="g/cm³ to aim at.")] = None,
+    band_gap: Annotated[float | None, typer.Option(help="eV to aim at.")] = None,
+    mag_density: Annotated[float | None, typer.Option(help="μB/Å³ to aim at.")] = None,
+    bulk_modulus: Annotated[float | None, typer.Option(help="GPa to aim at.")] = None,
+    hhi: Annotated[float | None, typer.Option(help="Herfindahl-Hirschman index to aim at, up to 10000.")] = None,
+    energy_above_hull: Annotated[float | None, typer.Option(help="eV/atom to aim at; 0 is stable.")] = None,
+    guidance: Annotated[
+        float, typer.Option(help="How hard the targets are pressed: 0 not at all, 1 as learned.")
+    ] = 1.0,
+    order: Annotated[str, typer.Option(help="Site order: high, low, xyz, random or electronegativity.")] = "high",
+    lattice_first: Annotated[bool, typer.Option("--lattice-first", help="Write the lattice before the atoms.")] = False,
+    temperature: Annotated[float, typer.Option(help="1 samples what the model believes, less is bolder.")] = 1.0,
+    geometry_temperature: Annotated[
+        float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
+    ] = None,
+    top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = 1.0,
+    batch_size: Annotated[int, typer.Option(help="Crystals written together; it changes the speed alone.")] = 128,
+    model: ModelOption = None,
+    device: DeviceOption = "cpu",
+    quiet: QuietOption = False,
+) -> None:
+    """Write crystals into a run folder, and go on where an interrupted run stopped.
+
+    Example:
+
+        materium generate -n 1000 --seed 7 --out runs/k
+
+        materium generate --formula LiFePO4 -n 8 --out runs/lfp
+    """
+    targets = {
+        "reduced_formula": formula,
+        "chemical_system": chemical_system,
+        "space_group": space_group,
+        "num_sites": num_sites,
+        "density": density,
+        "band_gap": band_gap,
+        "mag_density": mag_density,
+        "bulk_modulus": bulk_modulus,
+        "hhi": hhi,
+        "energy_above_hull": energy_above_hull,
+    }
+    from materium.generate.request import Request
+
+    request = Request(
+        n=n,
+        seed=seed,
+        conditions={name: value for name, value in targets.items() if value is not None},
+        order=order,  # type: ignore[arg-type]  # Request names the right ones if this is none
+        lattice_first=lattice_first,
+        temperature=temperature,
+        geometry_temperature=geometry_temperature,
+        top_p=top_p,
+        guidance=guidance,
+    )
+    _run(request, out, model, device, batch_size=batch_size, quiet=quiet)
+
+
+def _run(request: Any, out: Path, model: Path | None, device: str, *, batch_size: int, quiet: bool) -> None:
+    from materium.generate.engine import load
+    from materium.generate.writer import RunFolder, RunInfo
+    from materium.model.device import resolve_device
+
+    console = make_console(quiet=quiet)
+    engine = load(model, resolve_device(device))
+    for line in request.warnings(engine.model.config.seen):
+        make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
+    info = RunInfo(request, engine.fingerprint, _versions(), shlex.join(["materium", *sys.argv[1:]]))
+    run = RunFolder(out, info, engine.tokenizer)
+    if run.finished:
+        console.print(f"{out} is finished already; nothing was written")
+    else:
+        _write(engine, run, request, batch_size=batch_size, quiet=quiet)
+    console.print(make_table(("", "result"), _facts(run.summary(), out)))
+
+
+def _write(engine: Any, run: Any, request: Any, *, batch_size: int, quiet: bool) -> None:
+    try:
+        with make_progress(quiet=quiet) as progress:
+            task = progress.add_task("generating", total=request.n, completed=run.done)
+            waiting = []
+            for written in engine.samples(request, start=run.done, batch_size=batch_size):
+                waiting.append(written)
+                if len(waiting) == min(batch_size, request.n - waiting[0].index):
+                    run.add(waiting)
+                    progress.advance(task, len(waiting))
+                    waiting = []
+    except BaseException:
+        run.pause()
+        raise
+    run.finish()
+
+
+def _facts(summary: dict[str, float], out: Path) -> list[tuple[str, str]]:
+    count = int(summary["crystals"])
+
+    def share(part: float) -> str:
+        return f"{part:.0f} of {count} ({100 * part / count:.1f} %)"
+
+    return [
+        ("crystals", f"{count}, in {out}"),
+        ("parsed", share(summary["parsed"])),
+        ("structurally valid", share(summary["valid"])),
+        ("distinct formulas", share(summary["distinct_formulas"])),
+        ("mean sites", f"{summary['mean_sites']:.1f}"),
+        ("seconds", f"{summary['seconds']:.1f}"),
+        ("crystals per second", f"{summary['crystals_per_second']:.1f}"),
+    ]
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("materium", "torch", "numpy", "moyopy", "pymatgen-core", "ase")}

@@ -1,0 +1,38 @@
+"""The options that mean the same in every command, each written once."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+MAX_SEED = 2**32 - 1
+"""Torch and NumPy both take seeds of 32 bits."""
+
+
+def check_device(device: str) -> str:
+    """Return the name as it came, or refuse one that is misspelt; whether the device is there is seen in its use."""
+    if not DEVICES.fullmatch(device):
+        raise typer.BadParameter(f"{device!r} is no device; auto, cpu, cuda, cuda:0, cuda:1 … and mps are")
+    return device
+
+
+OutOption = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.", file_okay=False)
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", "-s", help="The same seed gives the same result.", max=MAX_SEED, min=0)
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda, cuda:1 or mps; auto takes the fastest there is.",
+        callback=check_device,
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", "-m", help="Folder of a model; the one that ships, where none is named.")
+]

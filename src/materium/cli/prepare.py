@@ -1,0 +1,74 @@
+"""`materium prepare`: from tables of crystals to shards."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.options import OutOption, QuietOption
+
+
+def prepare(
+    train: Annotated[Path, typer.Argument(help="Table, folder or file of crystals to train on.")],
+    out: OutOption,
+    val: Annotated[Path | None, typer.Option(help="The same for validation; else a share is split off.")] = None,
+    test: Annotated[Path | None, typer.Option(help="The same for testing.")] = None,
+    tokenizer: Annotated[str, typer.Option(help="base, or paper for the published numbers.")] = "base",
+    oxidation_states: Annotated[bool, typer.Option(help="Whether species tokens carry oxidation states.")] = True,
+    max_sites: Annotated[int, typer.Option(min=1, help="Atoms in the primitive cell.")] = 20,
+    max_length: Annotated[float, typer.Option(help="Å, longest vector of the reduced cell.")] = 30.0,
+    max_energy_above_hull: Annotated[float, typer.Option(help="eV/atom, where the table has it.")] = 0.5,
+    exclude_elements: Annotated[str, typer.Option(help="Symbols, such as Tc,Pm.")] = "",
+    symprec: Annotated[float, typer.Option(help="Å, tolerance of the symmetry search.")] = 0.01,
+    views: Annotated[int, typer.Option(min=1, help="Settings of axes and origin that are kept of a crystal.")] = 8,
+    val_fraction: Annotated[float, typer.Option(min=0, max=0.5, help="Share for validation, by formula.")] = 0.05,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one for each core.")] = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Filter crystals, bring them to canonical form, and write them as shards to train on.
+
+    Example:
+
+        materium prepare crystals.csv --out data/mine
+    """
+    from materium.data.prepare import PrepareConfig
+    from materium.data.prepare import prepare as write_shards
+
+    config = PrepareConfig(
+        tokenizer=tokenizer,
+        oxidation_states=oxidation_states,
+        max_sites=max_sites,
+        max_length=max_length,
+        max_energy_above_hull=max_energy_above_hull,
+        exclude_elements=tuple(symbol.strip() for symbol in exclude_elements.split(",") if symbol.strip()),
+        symprec=symprec,
+        views=views,
+        val_fraction=val_fraction,
+    )
+    sources = {name: path for name, path in (("train", train), ("val", val), ("test", test)) if path is not None}
+    with make_progress(quiet=quiet) as progress:
+        task = progress.add_task("preparing", total=None)
+        manifest = write_shards(
+            sources,
+            out,
+            config,
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _report(manifest, out, quiet=quiet)
+
+
+def _report(manifest: dict[str, Any], out: Path, *, quiet: bool) -> None:
+    console = make_console(quiet=quiet)
+    console.print(f"{out}: tokenizer {manifest['fingerprint']}, {len(manifest['splits'])} splits")
+    rows = []
+    for split, counts in manifest["splits"].items():
+        rows.append((split, "kept", counts["kept"]))
+        rows += [(split, f"oxidation states: {how}", number) for how, number in counts["oxidation_states"].items()]
+        rows += [(split, f"rejected: {reason}", number) for reason, number in counts["rejected"].items()]
+    console.print(make_table(("split", "what", "rows"), rows))
+    rejected = sum(counts["rows"] - counts["kept"] for counts in manifest["splits"].values())
+    if rejected:
+        console.print(f"{rejected} rows were rejected; SPLIT/rejected.parquet in {out} has each with its reason")

@@ -1,0 +1,105 @@
+"""`materium train`: from shards to a model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.options import DeviceOption, OutOption, QuietOption, SeedOption
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder that 'materium prepare' wrote.")],
+    out: OutOption,
+    preset: Annotated[str, typer.Option(help="base, paper (43 M parameters) or tiny.")] = "base",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
+    minutes: Annotated[float | None, typer.Option(help="Stop after that time instead.")] = None,
+    orders: Annotated[
+        str, typer.Option(help="Site orders with their weights, such as high=0.6,random=0.4.")
+    ] = "high=0.6,random=0.2,low=0.1,xyz=0.05,electronegativity=0.05",
+    lattice_first: Annotated[float, typer.Option(help="Share of sentences with the lattice first.")] = 0.1,
+    other_setting: Annotated[float, typer.Option(help="Share of rows in another setting than the canonical.")] = 0.3,
+    conditional: Annotated[float, typer.Option(help="Share of rows that are told something.")] = 0.5,
+    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens of a batch.")] = 4096,
+    optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = "muon",
+    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = 2e-3,
+    muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = 4e-3,
+    dropout: Annotated[float, typer.Option(help="On the branches of each block.")] = 0.0,
+    bfloat16: Annotated[bool, typer.Option(help="Compute matrix products in bfloat16.")] = True,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    quiet: QuietOption = False,
+) -> None:
+    """Train a model on shards; the same command goes on where an interrupted run stopped.
+
+    Example:
+
+        materium train data/mine --out runs/mine --epochs 20
+    """
+    from materium.data.loader import Mix
+    from materium.model.config import ModelConfig
+    from materium.model.device import resolve_device
+    from materium.train.config import TrainConfig
+    from materium.train.loop import Run
+    from materium.train.memory import keep_freed_memory
+
+    keep_freed_memory()
+    mix = Mix(
+        orders=parse_weights(orders),  # type: ignore[arg-type]  # Mix names the right ones if one is none
+        lattice_first=lattice_first,
+        other_setting=other_setting,
+        conditional=conditional,
+    )
+    config = TrainConfig(
+        seed=seed,
+        epochs=epochs,
+        minutes=minutes,
+        max_tokens=batch_tokens,
+        optimiser=optimiser,  # type: ignore[arg-type]  # the optimiser's maker names the right ones
+        learning_rate=learning_rate,
+        muon_learning_rate=muon_learning_rate,
+        bfloat16=bfloat16,
+        mix=mix,
+    )
+    changes = {} if dropout == 0 else {"dropout": dropout}
+    run = Run(data, out, ModelConfig.preset(preset, **changes), config, resolve_device(device), events=tensorboard)
+    console = make_console(quiet=quiet)
+    console.print(
+        f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
+    )
+    figures = _fit(run, quiet=quiet)
+    console.print(make_table(("validation", "nats"), ((name, f"{value:.4f}") for name, value in figures.items())))
+    console.print(f"model in {out}; try: materium generate --model {out} --out runs/mine")
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Return the weights of a text such as `high=0.6,random=0.4`.
+
+    Raises
+    ------
+    MateriumError
+        If a part is no name with a number.
+    """
+    from materium.errors import MateriumError
+
+    weights = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            weights[name.strip()] = float(number or 1)
+        except ValueError as error:
+            raise MateriumError(f"{part!r} is no weight; write orders like high=0.6,random=0.4") from error
+    return weights
+
+
+def _fit(run: Any, *, quiet: bool) -> dict[str, float]:
+    with make_progress(quiet=quiet) as progress:
+        task = progress.add_task("training", total=1000)
+
+        def report(now: Any) -> None:
+            text = f"epoch {now.epoch}, loss {now.loss:.3f}"
+            progress.update(task, completed=int(1000 * now.share), description=text)
+
+        return dict(run.fit(report))

@@ -1,0 +1,446 @@
+"""Crystals to and from pymatgen, ASE, CIF, POSCAR and extxyz: the only file that knows these libraries and formats.
+
+What comes in is rejected instead of repaired, with one line that says why: disordered sites, overlapping atoms,
+unknown elements (deuterium is one), cells without volume, text that is cut short.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import warnings
+from contextlib import contextmanager
+from functools import cache, partial
+from io import StringIO
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from materium.crystal import Crystal
+from materium.errors import ConversionError, CrystalError, MateriumError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ase import Atoms
+    from numpy.typing import NDArray
+    from pymatgen.core import Structure
+    from pymatgen.io.cif import CifParser
+
+    Facts = dict[str, Any]
+    """What a file says about a structure besides its atoms: names, and values as they were read."""
+    Loader = Callable[[], tuple[Crystal, Facts]]
+    """Reads one structure when it is called, or raises `MateriumError`: a bad frame spoils no other."""
+
+CIF_DIGITS = 12
+"""Decimals of Å, degrees and fractions; pymatgen's eight lose what a float64 holds."""
+SYMMETRIC_CIF_ROUNDING = 1e-4
+"""Relative distance below which 0.3333 is read as 1/3, without which symmetry operations make two atoms of one."""
+
+_UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    UserWarning,
+    ValueError,
+    sqlite3.Error,
+)
+"""What the parsers of pymatgen and ASE raise on text that is cut short or mangled; they have no type of their own."""
+
+
+def from_structure(structure: Structure) -> Crystal:
+    """Return a pymatgen structure as a crystal, with its oxidation states if every site has an integer one.
+
+    Raises
+    ------
+    ConversionError
+        If a site is not one fully occupied element, or the structure is not periodic in all directions.
+    CrystalError
+        If the crystal is empty, flat, not finite, or has atoms closer than 0.5 Å.
+    """
+    _check_periodic(structure.lattice.pbc)
+    species = [_only_species(i, site.species) for i, site in enumerate(structure)]
+    numbers = atomic_numbers([_symbol(one) for one in species])
+    states = _integer_states([getattr(one, "oxi_state", None) for one in species])
+    frac = structure.frac_coords.reshape(-1, 3)  # of an empty structure pymatgen gives the shape (0,)
+    return Crystal(structure.lattice.matrix, frac, numbers, states).check_distances()
+
+
+def to_structure(crystal: Crystal) -> Structure:
+    """Return the crystal as a pymatgen structure, its sites in the same order, with oxidation states if it has them."""
+    from pymatgen.core import Lattice, Species, Structure
+
+    names = symbols(crystal.numbers)
+    states = crystal.oxidation_states
+    species = names if states is None else [Species(n, int(s)) for n, s in zip(names, states, strict=True)]
+    return Structure(Lattice(crystal.lattice), species, crystal.frac_coords)
+
+
+def from_structure_dict(data: Mapping[str, Any]) -> Crystal:
+    """Return a crystal from the dictionary that pymatgen's `Structure.as_dict` makes; raises as `from_structure`."""
+    from pymatgen.core import Structure
+
+    with _parsing("pymatgen structure"):
+        # The sites' properties are left out: pymatgen would import whatever module they name.
+        sites = [{"species": site["species"], "abc": site["abc"]} for site in data["sites"]]
+        structure = Structure.from_dict({"lattice": data["lattice"], "sites": sites}) if sites else None
+    if structure is None:
+        raise CrystalError("crystal has no atoms; at least one site is needed")
+    return from_structure(structure)
+
+
+def from_atoms(atoms: Atoms) -> Crystal:
+    """Return ASE atoms as a crystal; oxidation states come from the array `oxidation_states`, if there is one.
+
+    Raises
+    ------
+    ConversionError
+        If the atoms are not periodic in all directions, or carry partial occupancies.
+    CrystalError
+        If the crystal is empty, flat, not finite, has an unknown element, or atoms closer than 0.5 Å.
+    """
+    _check_periodic(atoms.pbc)
+    for kinds in atoms.info.get("occupancy", {}).values():
+        _check_occupancy(kinds)
+    states = atoms.arrays.get("oxidation_states")
+    frac = atoms.get_scaled_positions(wrap=False)  # type: ignore[no-untyped-call] # ASE is typed in parts
+    known = None if states is None else _integer_states(states.tolist())
+    return Crystal(atoms.cell.array, frac, atoms.numbers, known).check_distances()
+
+
+def to_atoms(crystal: Crystal) -> Atoms:
+    """Return the crystal as ASE atoms, with its oxidation states, if known, in the array `oxidation_states`."""
+    from ase import Atoms
+
+    atoms = Atoms(crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice, pbc=True)
+    if crystal.oxidation_states is not None:
+        atoms.arrays["oxidation_states"] = crystal.oxidation_states.copy()
+    return atoms
+
+
+def from_cif(text: str) -> Crystal:
+    """Return the crystal of a CIF with one structure; sites come sorted by electronegativity, as pymatgen sorts them.
+
+    Raises
+    ------
+    ConversionError
+        If the text is no CIF or is cut short, holds no structure or several, has disordered sites, implicit hydrogens
+        or unknown elements, or if its sites disagree with its formula.
+    CrystalError
+        As `from_structure`.
+    """
+    from pymatgen.io.cif import CifParser
+
+    block = _only_block(text)
+    rounding = 0.0 if _is_p1(block) else SYMMETRIC_CIF_ROUNDING
+    with _parsing("CIF") as caught:
+        parser = CifParser.from_str(block, frac_tolerance=rounding)
+        _check_cif_symbols(parser)
+        (structure,) = parser.parse_structures(primitive=False, on_error="raise")
+    crystal = from_structure(structure)
+    notes: list[str] = getattr(parser, "warnings", [])
+    _refuse_guesses([*notes, *(str(warning.message) for warning in caught)], block)
+    return crystal
+
+
+def to_cif(crystal: Crystal, name: str | None = None) -> str:
+    """Return the cell as it stands as a CIF in P1, with `name` (default: the formula) as the name of its data block."""
+    from pymatgen.io.cif import CifWriter
+
+    with _without_noble_warnings():
+        text = str(CifWriter(to_structure(_right_handed(crystal)), significant_figures=CIF_DIGITS))
+    if name is None:
+        return text
+    block = re.sub(r"[^!-~]+", "_", name)[:74]
+    return re.sub(r"(?m)^data_.*$", lambda _: f"data_{block}", text, count=1)
+
+
+def from_poscar(text: str) -> Crystal:
+    """Return the crystal of a POSCAR that names its elements; raises as `from_cif`."""
+    from pymatgen.io.vasp.inputs import Poscar
+
+    with _parsing("POSCAR") as caught:
+        structure = Poscar.from_str(text, read_velocities=False).structure
+    if any("cannot be determined" in str(warning.message) for warning in caught):
+        raise ConversionError("POSCAR names no elements; put a line with their symbols above the line of counts")
+    return from_structure(structure)
+
+
+def to_poscar(crystal: Crystal, comment: str | None = None) -> str:
+    """Return the crystal as a POSCAR with fractional coordinates, its sites in the same order."""
+    from pymatgen.io.vasp.inputs import Poscar
+
+    return Poscar(to_structure(_right_handed(crystal)), comment=comment).get_str()
+
+
+def from_extxyz(text: str) -> tuple[Crystal, Facts]:
+    """Return the crystal of one extxyz frame, and the values of its comment line; raises as `from_atoms`."""
+    from ase.io.extxyz import read_xyz
+
+    with _parsing("extxyz frame"):
+        try:
+            atoms = next(read_xyz(StringIO(text), 0))
+        except KeyError as error:  # ASE looks symbols up in a dictionary
+            raise _unknown_element(str(error.args[0])) from error
+    return from_atoms(atoms), {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
+
+
+def split_extxyz(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the frames of an extxyz stream, one text each; from a line on that is no count, the rest is one frame."""
+    stream = iter(lines)
+    for head in stream:
+        if head.strip():
+            body = islice(stream, int(head) + 1) if head.strip().isdecimal() else stream
+            yield "".join([head, *body])
+
+
+def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object]) -> None:
+    """Append one frame to an open file, in a single write; entries of `info` that are None are left out."""
+    from ase.io.extxyz import write_xyz
+
+    atoms = to_atoms(crystal)
+    known = {name: value for name, value in info.items() if value is not None}
+    atoms.info.update({name: " ".join(v.split()) if isinstance(v, str) else v for name, v in known.items()})
+    frame = StringIO()
+    write_xyz(frame, [atoms])
+    file.write(frame.getvalue())
+
+
+def file_kind(path: Path) -> str | None:
+    """Return `cif`, `poscar`, `extxyz` or `db` for a file of structures, by its name, and None for any other."""
+    if path.suffix.lower() in _SUFFIXES:
+        return _SUFFIXES[path.suffix.lower()]
+    return "poscar" if re.match(r"POSCAR|CONTCAR", path.name, re.IGNORECASE) else None
+
+
+def frames(path: Path) -> Iterator[Loader]:
+    """Yield a loader for each structure of a file; call it before asking for the next one.
+
+    Raises
+    ------
+    ConversionError
+        If the file is of no known kind, cannot be opened, or is no ASE database.
+    """
+    kind = file_kind(path)
+    if kind is None:
+        raise ConversionError(f"{path} is no file of structures; one of {', '.join(_SUFFIXES)} or POSCAR is needed")
+    return _FRAMES[kind](path)
+
+
+def read_file(path: Path) -> list[Crystal]:
+    """Return all crystals of a CIF, POSCAR, extxyz file or ASE database.
+
+    Raises
+    ------
+    MateriumError
+        As the function for the format; the message starts with the file's name.
+    """
+    try:
+        return [load()[0] for load in frames(path)]
+    except MateriumError as error:
+        raise ConversionError(f"{path}: {error}") from error
+
+
+def database_ids(path: Path) -> list[int]:
+    """Return the row numbers of an ASE database; the file is opened for reading only, as ASE would create tables."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            return [row[0] for row in connection.execute("SELECT id FROM systems ORDER BY id")]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise ConversionError(f"{path} is no ASE database ({error}); a .db file that ase.db wrote is needed") from error
+
+
+def atomic_numbers(names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the atomic numbers of element symbols; raises `ConversionError` on one that names no element."""
+    from ase.data import atomic_numbers as table
+
+    for name in names:
+        if not table.get(name):  # ASE's dummy atom X has number 0
+            raise _unknown_element(name)
+    return np.array([table[name] for name in names], dtype=np.int64)
+
+
+def symbols(numbers: Iterable[int]) -> list[str]:
+    """Return the element symbols of atomic numbers from 1 to 118."""
+    from ase.data import chemical_symbols
+
+    return [chemical_symbols[number] for number in numbers]
+
+
+def formula(crystal: Crystal) -> str:
+    """Return the reduced formula in pymatgen's spelling: `SiO2`, `LiFePO4`."""
+    from pymatgen.core import Composition
+
+    kinds, counts = np.unique(crystal.numbers, return_counts=True)
+    with _without_noble_warnings():
+        return Composition(dict(zip(symbols(kinds), counts.tolist(), strict=True))).reduced_formula
+
+
+@cache
+def space_group_number(symbol: str) -> int:
+    """Return the international number of a space-group symbol such as `Fm-3m`; raises `ConversionError` on others."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    try:
+        return int(SpaceGroup(symbol).int_number)
+    except ValueError as error:
+        raise ConversionError(f"unknown space group: {symbol!r}; a number from 1 to 230 is always right") from error
+
+
+@contextmanager
+def _without_noble_warnings() -> Iterator[None]:
+    """Drop what pymatgen says when it sorts helium, neon or argon by electronegativities that they do not have."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity")
+        yield
+
+
+@contextmanager
+def _parsing(what: str) -> Iterator[list[warnings.WarningMessage]]:
+    """Collect a parser's warnings, and turn what it raises on a mangled text into one line."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield caught
+    except MateriumError:
+        raise
+    except _UNREADABLE as error:
+        detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        detail = " ".join(detail.split()).removeprefix("No structure parsed for section 1 in CIF. ").rstrip(".")
+        detail = detail[:160] or type(error).__name__
+        raise ConversionError(f"unreadable {what}: {detail}; a whole and valid one is needed") from error
+
+
+def _check_periodic(directions: Sequence[bool]) -> None:
+    if not all(directions):
+        count = sum(map(bool, directions))
+        raise ConversionError(f"not a crystal: periodic in {count} of 3 directions; all three, and a cell, are needed")
+
+
+def _check_occupancy(kinds: Mapping[Any, float]) -> None:
+    if list(kinds.values()) != [1]:
+        held = " ".join(f"{kind}{amount:g}" for kind, amount in kinds.items())
+        raise ConversionError(f"disordered site: it holds {held}; every site must be one whole atom, so order it first")
+
+
+def _only_species(index: int, composition: Mapping[Any, float]) -> object:
+    _check_occupancy({f"(site {index}) {kind}": amount for kind, amount in composition.items()})
+    return next(iter(composition))
+
+
+def _symbol(species: object) -> str:
+    """The name and not the symbol of the element: pymatgen gives deuterium the symbol H."""
+    element = getattr(species, "element", None) or species
+    return str(getattr(element, "name", None) or getattr(element, "symbol", element))
+
+
+def _integer_states(states: Sequence[float | None]) -> NDArray[np.int64] | None:
+    known = [state for state in states if state is not None and float(state).is_integer()]
+    return np.array(known, dtype=np.int64) if len(known) == len(states) and any(known) else None
+
+
+def _right_handed(crystal: Crystal) -> Crystal:
+    """The same atoms in a right-handed cell: lattice parameters cannot tell a left-handed one, and VASP refuses it."""
+    if np.linalg.det(crystal.lattice) > 0:
+        return crystal
+    return Crystal(-crystal.lattice, -crystal.frac_coords, crystal.numbers, crystal.oxidation_states)
+
+
+def _unknown_element(name: str) -> ConversionError:
+    advice = "write hydrogen's isotopes as H" if name in ("D", "T") else "an element's symbol from H to Og is needed"
+    return ConversionError(f"unknown element: {name!r}; {advice}")
+
+
+def _only_block(text: str) -> str:
+    """The one data block with atom sites; published CIFs have others, with references and authors."""
+    blocks = [block for block in re.split(r"(?im)^(?=data_)", text) if "_atom_site_fract_x" in block]
+    if len(blocks) != 1:
+        raise ConversionError(f"CIF has {len(blocks)} data blocks with atom sites; exactly one is needed")
+    return blocks[0]
+
+
+def _space_group_name(block: str) -> str | None:
+    found = re.search(r"(?im)^_(?:symmetry_space_group_name_H-M|space_group_name_H-M_alt)\s+(\S.*?)\s*$", block)
+    return found.group(1).strip("'\"") if found else None
+
+
+def _is_p1(block: str) -> bool:
+    return (_space_group_name(block) or "").replace(" ", "") == "P1"
+
+
+def _check_cif_symbols(parser: CifParser) -> None:
+    """Look every symbol up: pymatgen reads a vacancy `Vac` as vanadium, and passes over a site that it cannot read."""
+    (block,) = parser.as_dict().values()
+    column = block.get("_atom_site_type_symbol") or block["_atom_site_label"]
+    letters = [re.match(r"[A-Za-z]*", entry) for entry in column]
+    atomic_numbers([match.group().capitalize() or "?" if match else "?" for match in letters])
+
+
+def _refuse_guesses(notes: Sequence[str], block: str) -> None:
+    """Refuse what pymatgen only warns of: a structure that the CIF does not fully give."""
+    text = " ".join(" ".join(notes).split())
+    if "implicit hydrogens" in text:
+        raise ConversionError("CIF has implicit hydrogens: not all atoms have coordinates, and all are needed")
+    name = _space_group_name(block)
+    if "Defaulting to P1" in text and name and not _is_p1(block):
+        raise ConversionError(f"unknown space group: {name!r}, without symmetry operations; write the cell in P1")
+    mismatch = re.search(r"Missing elements [\w, ]+|Incorrect stoichiometry", text)
+    if mismatch:
+        raise ConversionError(f"CIF's atom sites disagree with its formula: {mismatch.group()}; a whole CIF is needed")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConversionError(f"cannot open {path.name}: {error.strerror}") from error
+
+
+def _text_frames(parse: Callable[[str], Crystal], path: Path) -> Iterator[Loader]:
+    yield lambda: (parse(_read_text(path)), {})
+
+
+def _extxyz_frames(path: Path) -> Iterator[Loader]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            yield from (partial(from_extxyz, frame) for frame in split_extxyz(lines))
+    except OSError as error:
+        raise ConversionError(f"cannot open {path.name}: {error.strerror}") from error
+
+
+def _database_frames(path: Path) -> Iterator[Loader]:
+    from ase.db import connect
+
+    ids = database_ids(path)
+    with connect(path, use_lock_file=False) as database:  # type: ignore[no-untyped-call] # ASE is typed in parts
+        yield from (partial(_from_database, database.get, key) for key in ids)
+
+
+def _from_database(get: Callable[..., Any], key: int) -> tuple[Crystal, Facts]:
+    from ase import Atoms
+
+    with _parsing("row of the ASE database"):
+        row = get(id=key)
+        # Neither the constraints nor the calculator are needed, and decoding them would import what they name.
+        atoms = Atoms(row.numbers, positions=row.positions, cell=row.cell, pbc=row.pbc)
+        facts = {"id": key, **row.key_value_pairs}
+    return from_atoms(atoms), facts if row.get("energy") is None else {"energy": row.energy, **facts}
+
+
+_SUFFIXES = {".cif": "cif", ".vasp": "poscar", ".poscar": "poscar", ".extxyz": "extxyz", ".xyz": "extxyz", ".db": "db"}
+_FRAMES: dict[str, Callable[[Path], Iterator[Loader]]] = {
+    "cif": partial(_text_frames, from_cif),
+    "poscar": partial(_text_frames, from_poscar),
+    "extxyz": _extxyz_frames,
+    "db": _database_frames,
+}

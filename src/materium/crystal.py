@@ -1,0 +1,185 @@
+"""The one crystal type: it owns the conventions and rejects what is wrong instead of repairing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from materium.errors import CrystalError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+MAX_ATOMIC_NUMBER = 118
+MIN_DISTANCE = 0.5
+"""Å; below it two atoms count as one site written twice (the validity bound of the field)."""
+MIN_VOLUME = 0.1
+"""Å³ per cell; a cell below it is flat."""
+GRAMS_PER_CM3 = 1.66053906660
+"""g/cm³ in one u/Å³ (CODATA 2018)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """An ordered, periodic crystal.
+
+    Parameters
+    ----------
+    lattice
+        Å, shape (3, 3), rows are the lattice vectors.
+    frac_coords
+        Fractional coordinates, shape (n, 3); wrapped into [0, 1) on construction.
+    numbers
+        Atomic numbers, shape (n,), 1 to 118.
+    oxidation_states
+        Integer formal charges, shape (n,), or None where they are not known.
+
+    Raises
+    ------
+    CrystalError
+        On a wrong shape, a value that is not finite, no atoms, an unknown element or a flat cell. Distances are
+        checked by `check_distances`, since what a model writes must be held before it can be judged.
+    """
+
+    lattice: NDArray[np.float64]
+    frac_coords: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+    oxidation_states: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the arrays to their types, check them, and make them read-only."""
+        lattice = _finite("lattice", self.lattice, (3, 3))
+        numbers = _integers("numbers", self.numbers)
+        if numbers.size == 0:
+            raise CrystalError("crystal has no atoms; at least one site is needed")
+        frac = _wrap(_finite("frac_coords", self.frac_coords, (numbers.size, 3)))
+        unknown = numbers[(numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)]
+        if unknown.size:
+            raise CrystalError(f"unknown element: atomic number {unknown[0]} is outside 1 to {MAX_ATOMIC_NUMBER}")
+        volume = abs(float(np.linalg.det(lattice)))
+        if volume < MIN_VOLUME:
+            raise CrystalError(f"cell volume is {volume:.3g} Å³; a cell needs at least {MIN_VOLUME} Å³")
+        self._set("lattice", lattice)
+        self._set("frac_coords", frac)
+        self._set("numbers", numbers)
+        if self.oxidation_states is not None:
+            states = _integers("oxidation_states", self.oxidation_states)
+            if states.shape != numbers.shape:
+                raise CrystalError(f"oxidation_states has {states.size} entries for {numbers.size} sites")
+            self._set("oxidation_states", states)
+
+    def _set(self, name: str, value: NDArray[np.generic]) -> None:
+        value.setflags(write=False)
+        object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """Return the number of sites."""
+        return int(self.numbers.size)
+
+    @cached_property
+    def volume(self) -> float:
+        """Cell volume in Å³."""
+        return abs(float(np.linalg.det(self.lattice)))
+
+    @cached_property
+    def density(self) -> float:
+        """Mass density in g/cm³, from ASE's standard atomic weights."""
+        from ase.data import atomic_masses  # heavy for a module that everything imports
+
+        return float(atomic_masses[self.numbers].sum() / self.volume * GRAMS_PER_CM3)
+
+    @cached_property
+    def lengths_angles(self) -> NDArray[np.float64]:
+        """Lattice parameters a, b, c in Å and α, β, γ in degrees, shape (6,)."""
+        return lengths_angles(self.lattice)
+
+    @cached_property
+    def min_distance(self) -> float:
+        """Shortest distance in Å between two sites, or between a site and its own periodic image."""
+        return _shortest_distance(self.lattice, self.frac_coords)
+
+    def check_distances(self, minimum: float = MIN_DISTANCE) -> Crystal:
+        """Return the crystal itself, or raise `CrystalError` if two atoms are closer than `minimum` Å."""
+        if self.min_distance < minimum:
+            raise CrystalError(f"overlapping atoms: {self.min_distance:.3f} Å apart, at least {minimum} Å is needed")
+        return self
+
+    def with_oxidation_states(self, states: ArrayLike) -> Crystal:
+        """Return the same crystal with other oxidation states, shape (n,)."""
+        return Crystal(self.lattice, self.frac_coords, self.numbers, np.asarray(states))
+
+
+def lengths_angles(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a, b, c in Å and α, β, γ in degrees of row vectors, shapes (..., 3, 3) to (..., 6)."""
+    metric = lattice @ np.swapaxes(lattice, -1, -2)
+    lengths = np.sqrt(np.diagonal(metric, axis1=-2, axis2=-1))
+    pairs = ((1, 2), (0, 2), (0, 1))
+    cosines = [metric[..., i, j] / (lengths[..., i] * lengths[..., j]) for i, j in pairs]
+    angles = np.degrees(np.arccos(np.clip(np.stack(cosines, axis=-1), -1, 1)))
+    return np.concatenate([lengths, angles], axis=-1)
+
+
+def lattice_from_parameters(parameters: ArrayLike) -> NDArray[np.float64]:
+    """Return row vectors in Å, a along x and b in the xy plane, from a, b, c (Å) and α, β, γ (degrees).
+
+    Raises
+    ------
+    CrystalError
+        If no cell has these angles.
+    """
+    a, b, c, *angles = (float(value) for value in np.asarray(parameters, dtype=np.float64))
+    cos_a, cos_b, cos_g = np.where(np.array(angles) == 90, 0.0, np.cos(np.radians(angles)))
+    sin_g = np.sqrt(1 - cos_g**2)
+    c_y = (cos_a - cos_b * cos_g) / sin_g
+    c_z_squared = 1 - cos_b**2 - c_y**2
+    if not c_z_squared > 0:
+        raise CrystalError(f"no cell has the angles {angles[0]:g}, {angles[1]:g}, {angles[2]:g} degrees")
+    rows = [[a, 0.0, 0.0], [b * cos_g, b * sin_g, 0.0], [c * cos_b, c * c_y, c * np.sqrt(c_z_squared)]]
+    return np.array(rows)
+
+
+def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = np.array(value, dtype=np.float64)
+    if array.shape != shape:
+        raise CrystalError(f"{name} has shape {array.shape}; {shape} is needed")
+    if not np.isfinite(array).all():
+        raise CrystalError(f"{name} holds NaN or infinity; every value must be finite")
+    return array
+
+
+def _integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(value)
+    if array.ndim != 1:
+        raise CrystalError(f"{name} has shape {array.shape}; one value per site is needed")
+    if array.size and not np.array_equal(array, np.round(array.astype(np.float64))):
+        raise CrystalError(f"{name} must be integers, got {array.dtype} values")
+    return array.astype(np.int64)
+
+
+def _wrap(frac: NDArray[np.float64]) -> NDArray[np.float64]:
+    wrapped = frac - np.floor(frac)
+    wrapped[wrapped >= 1] = 0.0  # -1e-17 wraps to exactly 1
+    return wrapped
+
+
+_IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
+
+
+def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> float:
+    """Shortest contact over the 27 neighbouring cells; exact for reduced cells, an upper bound for very skewed ones.
+
+    |o + i|² is expanded as |o|² + 2 o·i + |i|², so that no array of all vectors is made.
+    """
+    metric = lattice @ lattice.T
+    image_squares = ((_IMAGES @ metric) * _IMAGES).sum(1)
+    own = float(image_squares[_IMAGES.any(1)].min())
+    first, second = np.triu_indices(len(frac), 1)
+    offsets = frac[first] - frac[second]
+    offsets -= np.round(offsets)
+    skewed = offsets @ metric
+    squares = (skewed * offsets).sum(1)[:, None] + 2 * skewed @ _IMAGES.T + image_squares
+    return float(np.sqrt(max(min(own, squares.min(initial=np.inf)), 0.0)))

@@ -1,0 +1,1 @@
+"""From tables and files of crystals to shards, and from shards to batches."""

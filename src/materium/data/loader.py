@@ -1,0 +1,246 @@
+"""From shards to batches: seeded, bucketed by length, with orders, settings and conditions drawn for each row.
+
+Everything that is random follows from (seed, epoch, row), so that a run that is resumed in the middle of an epoch
+sees the batches that an undisturbed one would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from materium.errors import DataError
+from materium.properties import scalar_names, table
+from materium.tokens.tokenizer import ORDERS, TOKENS_PER_SITE, Order, Tokenizer
+from materium.tokens.vocab import PAD, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from materium.data.shard import Shard
+
+MAX_ELEMENTS = 12
+"""Elements of a formula that a condition can name."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a row may be turned into, with the probability of each.
+
+    Parameters
+    ----------
+    orders
+        Weight of each site order.
+    lattice_first
+        Probability that the lattice stands before the atoms.
+    other_setting
+        Probability of a setting other than the canonical one, where the crystal has several.
+    conditional
+        Probability that a row is told anything at all.
+    keep
+        For a row that is told something: probability of each single condition.
+    """
+
+    orders: Mapping[Order, float] = field(default_factory=lambda: {"high": 1.0})
+    lattice_first: float = 0.0
+    other_setting: float = 0.0
+    conditional: float = 0.5
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown order or weights that cannot be probabilities."""
+        unknown = set(self.orders) - set(ORDERS)
+        if unknown or not sum(self.orders.values()) > 0 or min(self.orders.values()) < 0:
+            raise DataError(f"orders {dict(self.orders)}: give weights, not all zero, for some of {', '.join(ORDERS)}")
+        for name in ("lattice_first", "other_setting", "conditional", "keep"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name} = {getattr(self, name)} is no probability; give a number from 0 to 1")
+
+
+CANONICAL = Mix(conditional=0.0)
+"""Every row in canonical setting and order, told nothing."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentences of one batch with their conditions; field names as in `materium.model.conditions.Conditions`.
+
+    Parameters
+    ----------
+    rows
+        Rows of the shard, shape (B,).
+    tokens, roles
+        Shape (B, tokens), padded on the right.
+    scalars, elements, counts
+        Conditions, NaN or 0 where not given.
+    orders, lattice_first, canonical
+        Layout of each sentence, shape (B,).
+    """
+
+    rows: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    roles: NDArray[np.int64]
+    scalars: NDArray[np.float32]
+    elements: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    orders: NDArray[np.int64]
+    lattice_first: NDArray[np.bool_]
+    canonical: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What an epoch turns each of R rows into."""
+
+    orders: NDArray[np.int64]
+    lattice_first: NDArray[np.bool_]
+    views: NDArray[np.int64]
+    scalars: NDArray[np.bool_]
+    formula: NDArray[np.int64]
+
+
+class Loader:
+    """Batches of a shard; `max_tokens` bounds prefix-free tokens in a batch, padding included."""
+
+    def __init__(self, shard: Shard, tokenizer: Tokenizer, mix: Mix, *, max_tokens: int, seed: int) -> None:
+        """Encode the labels once; everything else happens batch by batch."""
+        if len(shard) == 0:
+            raise DataError("shard has no crystals; check the filters of 'materium prepare'")
+        self.shard, self.tokenizer, self.mix = shard, tokenizer, mix
+        self.max_tokens, self.seed = max_tokens, seed
+        self.labels = encode_labels(np.asarray(shard.properties))
+
+    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the rows of each batch of an epoch, in the order in which they are to be taken."""
+        rng = np.random.default_rng([self.seed, epoch, 1])
+        draw = self.draw(epoch)
+        sites = self.shard.num_sites()
+        order = np.lexsort((rng.random(len(sites)), sites, draw.formula))
+        lengths = sites[order] * TOKENS_PER_SITE + self._fixed_tokens
+        cuts = _cuts(lengths, self.max_tokens)
+        groups = np.split(order, cuts)
+        return [groups[i] for i in rng.permutation(len(groups))]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from number `start` on."""
+        draw = self.draw(epoch)
+        rng_seed = [self.seed, epoch, 2]
+        for rows in self.batches(epoch)[start:]:
+            yield self._batch(rows, draw, rng_seed)
+
+    def draw(self, epoch: int) -> Draw:
+        """Return what each row is turned into in an epoch."""
+        rng = np.random.default_rng([self.seed, epoch, 0])
+        count, mix = len(self.shard), self.mix
+        weights = np.array([mix.orders.get(order, 0.0) for order in ORDERS])
+        views = np.diff(self.shard.view_start)
+        other = (rng.random(count) < mix.other_setting) & (views > 1)
+        picked = 1 + np.floor(rng.random(count) * (views - 1)).astype(np.int64)
+        told = rng.random(count) < mix.conditional
+        keep = rng.random((count, len(scalar_names()))) < mix.keep
+        composition = rng.random(count)
+        return Draw(
+            orders=rng.choice(len(ORDERS), size=count, p=weights / weights.sum()),
+            lattice_first=rng.random(count) < mix.lattice_first,
+            views=np.where(other, picked, 0),
+            scalars=told[:, None] & keep,
+            formula=np.where(told, _composition_kind(composition, mix.keep), 0),
+        )
+
+    @property
+    def _fixed_tokens(self) -> int:
+        return self.tokenizer.max_tokens - TOKENS_PER_SITE * self.tokenizer.config.max_sites
+
+    def _batch(self, rows: NDArray[np.int64], draw: Draw, rng_seed: list[int]) -> Batch:
+        sentences = [self._sentence(int(row), draw, rng_seed) for row in rows]
+        roles = [self.tokenizer.roles(int(n), lattice_first=bool(draw.lattice_first[r]))
+                 for r, n in zip(rows, self.shard.num_sites()[rows], strict=True)]  # fmt: skip
+        elements, counts = self._compositions(rows, draw.formula)
+        scalars = np.where(draw.scalars[rows], self.labels[rows], np.nan).astype(np.float32)
+        return Batch(
+            rows=rows,
+            tokens=_padded(sentences, PAD),
+            roles=_padded(roles, Role.PAD),
+            scalars=scalars,
+            elements=elements,
+            counts=counts,
+            orders=draw.orders[rows],
+            lattice_first=draw.lattice_first[rows],
+            canonical=draw.views[rows] == 0,
+        )
+
+    def _sentence(self, row: int, draw: Draw, rng_seed: list[int]) -> NDArray[np.int64]:
+        order = ORDERS[draw.orders[row]]
+        rng = np.random.default_rng([*rng_seed, row]) if order == "random" else None
+        parts = self.shard.parts(row, int(draw.views[row]))
+        return self.tokenizer.sentence(parts, order, lattice_first=bool(draw.lattice_first[row]), rng=rng)
+
+    def _compositions(
+        self, rows: NDArray[np.int64], kinds: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Elements and counts of the rows that are told a formula (1) or a chemical system (2)."""
+        told = [self._composition(int(row), int(kinds[row])) for row in rows]
+        width = max(len(elements) for elements, _ in told)
+        elements = np.zeros((len(rows), width), np.int64)
+        counts = np.zeros_like(elements)
+        for i, (e, c) in enumerate(told):
+            elements[i, : len(e)], counts[i, : len(c)] = e, c
+        return elements, counts
+
+    def _composition(self, row: int, kind: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if kind == 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        species = self.shard.parts(row).species
+        numbers = self.tokenizer.vocab.species_table[species - self.tokenizer.vocab.first_species, 0]
+        elements, counts = np.unique(numbers, return_counts=True)
+        return elements, (counts // np.gcd.reduce(counts)) * (kind == 1)
+
+
+@cache
+def _is_number() -> NDArray[np.bool_]:
+    return np.array([table()[name].kind == "number" for name in scalar_names()])
+
+
+def encode_labels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return labels (R, properties) as the network sees them; NaN, and what a property cannot encode, become NaN."""
+    encoded = np.full(values.shape, np.nan, dtype=np.float32)
+    for column, name in enumerate(scalar_names()):
+        entry, raw = table()[name], values[:, column].astype(np.float64)
+        good = np.isfinite(raw)
+        if entry.kind == "category":
+            good &= (raw >= 1) & (raw <= entry.classes) & (raw == np.round(raw))
+            encoded[good, column] = raw[good]
+        elif entry.transform == "log":
+            good &= raw >= 0
+            encoded[good, column] = np.log(raw[good] + entry.offset) / entry.scale
+        else:
+            encoded[good, column] = raw[good] / entry.scale
+    return encoded
+
+
+def _composition_kind(uniform: NDArray[np.float64], keep: float) -> NDArray[np.int64]:
+    """0 for nothing, 1 for the formula, 2 for the chemical system; the formula three times as often."""
+    return np.where(uniform < keep * 0.75, 1, np.where(uniform < keep, 2, 0))
+
+
+def _cuts(lengths: NDArray[np.int64], max_tokens: int) -> list[int]:
+    """Where to cut rows, sorted by length within groups, so that each batch, padded, stays within `max_tokens`."""
+    cuts, start, longest = [], 0, 0
+    for i, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if (i + 1 - start) * longest > max_tokens and i > start:
+            cuts.append(i)
+            start, longest = i, length
+    return cuts
+
+
+def _padded(rows: list[NDArray[np.int64]], fill: int) -> NDArray[np.int64]:
+    table_ = np.full((len(rows), max(map(len, rows))), fill, np.int64)
+    for i, row in enumerate(rows):
+        table_[i, : len(row)] = row
+    return table_

@@ -1,0 +1,337 @@
+"""Rows of crystals from tables, folders and files in the formats of the field, one at a time.
+
+Every row of a source becomes a `Row`: one whose structure cannot be read carries the reason instead of a crystal. What
+stops a source as a whole (a missing file, a table without structures, a file cut short) raises `DataError`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from materium import convert
+from materium.data.records import (
+    LAYOUTS,
+    Layout,
+    Row,
+    id_column,
+    layout_of,
+    make_row,
+    properties_of,
+    record_row,
+    record_rows,
+    with_numbers,
+)
+from materium.errors import DataError, MateriumError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["Row", "Source", "checked", "count", "digest", "open_source", "read"]
+
+BATCH_ROWS = 1024
+CSV_BLOCK = 1 << 24
+"""Bytes; a row of a CSV file, with its CIF, must fit in."""
+CACHE_FILES = ("pos", "cell", "atomic_numbers", "num_atoms")
+
+
+class Source(NamedTuple):
+    """The rows of a source, to be read once, and their number where that is known beforehand."""
+
+    rows: Iterator[Row]
+    total: int | None
+
+
+def read(path: str | Path) -> Iterator[Row]:
+    """Return the rows of a table, folder or file; raises as `open_source`."""
+    return open_source(path).rows
+
+
+def count(path: str | Path) -> int | None:
+    """Return the number of rows if that is cheap to know, for progress bars; raises as `open_source`."""
+    return open_source(path).total
+
+
+def open_source(path: str | Path) -> Source:
+    """Return the rows of a source, and how many they are.
+
+    A source is a Parquet, CSV or JSON table, a CIF, POSCAR or extxyz file, an ASE database, MatterGen's cache of NumPy
+    files, a folder of structure files or of Parquet files, or a run folder (of which `structures.extxyz` is read).
+    Overlapping atoms are a reason to reject a row of text (CIF and so on); in tables of numbers they are left to
+    `checked`, which costs more than reading.
+
+    Raises
+    ------
+    DataError
+        If there is nothing at `path`, it is in no known format or has no structures. A file that turns out to be cut
+        short on the way raises from the rows.
+    """
+    place = _place(path)
+    if place.is_dir():
+        return _folder(place)
+    suffix = place.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if suffix in _TABLES:
+        with _readable(place):
+            return _TABLES[suffix](place)
+    if convert.file_kind(place):
+        with _readable(place):
+            return _structure_file(place, place.name)
+    known = "Parquet, CSV, JSON, CIF, POSCAR, extxyz and ASE .db files"
+    raise DataError(f"{path} is in no known format; {known} can be read, and folders of them")
+
+
+def checked(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows, those with overlapping atoms as rejected ones."""
+    for row in rows:
+        if row.crystal is None:
+            yield row
+        else:
+            yield make_row(row.id, row.crystal.check_distances, row.properties)
+
+
+def digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, or of the names and contents of all files of a folder."""
+    place = _place(path)
+    if place.is_file():
+        with place.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted(file for file in place.rglob("*") if file.is_file())
+    lines = [f"{file.relative_to(place).as_posix()} {digest(file)}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _place(path: str | Path) -> Path:
+    place = Path(path)
+    if not place.exists():
+        raise DataError(f"{path} does not exist; give a table, a folder or a file of structures")
+    return place
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say in one line what a damaged file does to its reader; pyarrow, zlib, json and NumPy raise these."""
+    try:
+        yield
+    except MateriumError as error:
+        raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        detail = " ".join(str(error).split())[:160]
+        raise DataError(f"cannot read {path}: {detail}; give a whole file") from error
+
+
+def _guarded(rows: Iterator[Row], path: Path) -> Iterator[Row]:
+    with _readable(path):
+        yield from rows
+
+
+# --- tables ---
+
+
+def _parquet(path: Path) -> Source:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    layout = layout_of(file.schema_arrow.names, path)
+    columns = _flat_columns(file.schema_arrow, layout)
+    batches = file.iter_batches(BATCH_ROWS, columns=columns)
+    records = (record for batch in batches for record in batch.to_pylist())
+    return Source(_guarded(record_rows(records, layout), path), file.metadata.num_rows)
+
+
+def _flat_columns(schema: pa.Schema, layout: Layout) -> list[str]:
+    """The structure's columns and all single values: forces and stresses of millions of rows stay on the disk."""
+    from pyarrow import types
+
+    single = {f.name for f in schema if not types.is_nested(f.type) and not types.is_binary(f.type)}
+    return [name for name in schema.names if name in {*layout.columns, *layout.optional, *single}]
+
+
+def _csv(path: Path) -> Source:
+    with _open_csv(path, [], []) as reader:
+        names = reader.schema.names
+    return Source(_guarded(_csv_rows(path, names, layout_of(names, path)), path), None)
+
+
+def _open_csv(path: Path, names: Iterable[str], broken: list[Row]) -> pa.csv.CSVStreamingReader:
+    """A reader with these columns as text, since types guessed from the first block would fail on a later one."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    options = csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False)  # with threads, broken lines have no number
+    parsing = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=partial(_skip_line, broken))
+    text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    return csv.open_csv(path, read_options=options, parse_options=parsing, convert_options=text)
+
+
+def _csv_rows(path: Path, names: Sequence[str], layout: Layout) -> Iterator[Row]:
+    broken: list[Row] = []
+    with _open_csv(path, names, broken) as reader:
+        records = (record for batch in reader for record in batch.to_pylist())
+        yield from record_rows((with_numbers(record, layout) for record in records), layout)
+    yield from broken
+
+
+def _skip_line(broken: list[Row], line: pa.csv.InvalidRow) -> str:
+    reason = f"broken line: {line.actual_columns} columns, {line.expected_columns} are needed"
+    broken.append(Row(f"line {line.number}", None, {}, reason))
+    return "skip"
+
+
+def _json(path: Path) -> Source:
+    return Source(_guarded(_json_rows(path), path), None)
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    """Each record by its own layout, since records need not have the same names."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        data = json.load(file)
+    for index, record in enumerate(_json_records(data)):
+        try:
+            yield record_row(record, layout_of(tuple(record), "the record"), index)
+        except DataError as error:
+            yield Row(str(record.get(id_column(record), index)), None, {}, str(error))
+
+
+def _json_records(data: object) -> list[dict[str, Any]]:
+    """Records of a structure, of a list of structures or records, or of a dictionary of them by their ids."""
+    whole = [data] if _is_structure(data) else data
+    entries = list(whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list) else [])
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError("JSON of a list or a dictionary of pymatgen structures, or of records with one, is needed")
+    names = [{"id": key} for key in whole] if isinstance(whole, dict) else [{}] * len(entries)
+    records = [{"structure": entry} if _is_structure(entry) else entry for entry in entries]
+    return [name | record for name, record in zip(names, records, strict=True)]
+
+
+def _is_structure(entry: object) -> bool:
+    return isinstance(entry, dict) and {"lattice", "sites"} <= set(entry)
+
+
+_TABLES: dict[str, Callable[[Path], Source]] = {"parquet": _parquet, "csv": _csv, "json": _json}
+
+
+# --- files and folders of structures ---
+
+
+def _structure_file(path: Path, name: str) -> Source:
+    kind = convert.file_kind(path)
+    total = len(convert.database_ids(path)) if kind == "db" else None if kind == "extxyz" else 1
+    loaders = convert.frames(path)
+    return Source(_guarded(_frame_rows(loaders, name, many=kind in ("db", "extxyz")), path), total)
+
+
+def _frame_rows(loaders: Iterable[convert.Loader], name: str, *, many: bool) -> Iterator[Row]:
+    """Rows of a file's structures, named by the ids that the file gives, or else by the file and their number."""
+    index = -1
+    for index, load in enumerate(loaders):
+        yield _frame_row(load, f"{name}#{index}" if many else name)
+    if index < 0:
+        yield Row(name, None, {}, "empty file: it holds no structure")
+
+
+def _frame_row(load: convert.Loader, name: str) -> Row:
+    try:
+        crystal, facts = load()
+        return Row(str(facts.get(id_column(facts), name)), crystal, properties_of(facts))
+    except MateriumError as error:
+        return Row(name, None, {}, str(error))
+
+
+def _folder(path: Path) -> Source:
+    if all((path / f"{name}.npy").is_file() for name in CACHE_FILES):
+        return _array_cache(path)
+    if (path / "run.json").is_file() and (path / "structures.extxyz").is_file():
+        return open_source(path / "structures.extxyz")  # what else a run folder holds are copies
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    kinds = {file: convert.file_kind(file) for file in files}
+    structures = [file for file in files if kinds[file]]
+    if structures:
+        sources = (_structure_rows(file, path) for file in structures)
+        whole = all(kinds[file] in ("cif", "poscar") for file in structures)
+        return Source(chain.from_iterable(sources), len(structures) if whole else None)
+    tables = [open_source(file) for file in files if file.suffix == ".parquet"]
+    if not tables:
+        raise DataError(f"{path} holds no CIF, POSCAR, extxyz, ASE .db or Parquet file; give a folder that does")
+    return Source(chain.from_iterable(table.rows for table in tables), sum(table.total or 0 for table in tables))
+
+
+def _structure_rows(file: Path, folder: Path) -> Iterator[Row]:
+    """Rows of one file of many: what stops a file as a whole is one rejected row here."""
+    name = file.relative_to(folder).as_posix()
+    try:
+        yield from _structure_file(file, name).rows
+    except MateriumError as error:
+        yield Row(name, None, {}, str(error))
+
+
+# --- MatterGen's cache ---
+
+
+def _array_cache(path: Path) -> Source:
+    """Atoms of all structures in a row; a property is a file `NAME.json` (as `values`) or `NAME.npy`."""
+    arrays = {name: _load_array(path / f"{name}.npy") for name in CACHE_FILES}
+    ends = np.cumsum(arrays["num_atoms"])
+    names = _load_array(path / "structure_id.npy") if (path / "structure_id.npy").exists() else np.arange(len(ends))
+    properties = _cache_properties(path)
+    lengths = {"cell": len(arrays["cell"]), "structure_id": len(names), **{k: len(v) for k, v in properties.items()}}
+    for name, length in lengths.items():
+        _check_length(path, name, length, len(ends))
+    atoms = int(ends[-1]) if len(ends) else 0
+    _check_length(path, "pos", len(arrays["pos"]), atoms)
+    _check_length(path, "atomic_numbers", len(arrays["atomic_numbers"]), atoms)
+    return Source(_cache_rows(arrays, ends, names, properties), len(ends))
+
+
+def _cache_rows(
+    arrays: Mapping[str, NDArray[Any]], ends: NDArray[Any], names: NDArray[Any], properties: Mapping[str, Any]
+) -> Iterator[Row]:
+    for index, end in enumerate(ends.tolist()):
+        atoms = slice(end - int(arrays["num_atoms"][index]), end)
+        record = {"id": names[index], "cell": arrays["cell"][index], "frac_coords": arrays["pos"][atoms]}
+        record |= {"atomic_numbers": arrays["atomic_numbers"][atoms]}
+        record |= {name: values[index] for name, values in properties.items()}
+        yield record_row(record, LAYOUTS[0], index)
+
+
+def _cache_properties(path: Path) -> dict[str, Any]:
+    known = {f"{name}.npy" for name in (*CACHE_FILES, "structure_id")}
+    files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".npy") and file.name not in known)
+    loaded = {file.stem: _load_values(file) if file.suffix == ".json" else _load_array(file) for file in files}
+    return {name: values for name, values in loaded.items() if values is not None}
+
+
+def _load_values(path: Path) -> list[Any] | None:
+    with _readable(path), path.open(encoding="utf-8") as file:
+        data = json.load(file)
+    values = data.get("values") if isinstance(data, dict) else data
+    return values if isinstance(values, list) else None
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        if re.search("pickle|object", str(error), re.IGNORECASE):
+            raise DataError(f"{path} needs pickle, which is never loaded; save it as plain numbers or text") from error
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())[:160]}; give a whole file") from error
+    if array.ndim == 0:
+        raise DataError(f"{path} holds a single value; one entry for each structure or atom is needed")
+    return array
+
+
+def _check_length(path: Path, name: str, length: int, needed: int) -> None:
+    if length != needed:
+        raise DataError(f"{path / name} has {length} entries; num_atoms.npy says {needed}; make the cache anew")

@@ -1,0 +1,33 @@
+"""The errors that are a user's to mend; each message is one line: what came, what is needed, what to do."""
+
+
+class MateriumError(ValueError):
+    """Base of every error that wrong input raises; the command line prints it and exits with status 2."""
+
+
+class CrystalError(MateriumError):
+    """A crystal that breaks a convention of `materium.crystal.Crystal`."""
+
+
+class ConversionError(MateriumError):
+    """A structure that cannot become a `Crystal`: disordered, unreadable, truncated."""
+
+
+class TokenError(MateriumError):
+    """A crystal that the tokenizer's settings cannot write, or a sentence that is not legal."""
+
+
+class DataError(MateriumError):
+    """A table, folder or shard that cannot be read, or that does not fit the settings."""
+
+
+class CheckpointError(MateriumError):
+    """A checkpoint that is cut short, altered, of another kind, or of other settings."""
+
+
+class RequestError(MateriumError):
+    """A request for crystals that contradicts itself or names something unknown."""
+
+
+class TrainingError(MateriumError):
+    """A training run that cannot start or go on."""

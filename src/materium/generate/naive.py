@@ -1,0 +1,48 @@
+"""The decoder in its plainest form: one sentence, no cache, the whole prefix again for every token.
+
+It defines what the fast engine must give: the same sentences for the same seeds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from materium.generate import sample
+from materium.tokens.vocab import SOS, Role
+
+if TYPE_CHECKING:
+    from materium.generate.request import Request
+    from materium.model.conditions import Conditions
+    from materium.model.transformer import Transformer
+    from materium.tokens.grammar import Grammar
+
+
+@torch.inference_mode()
+def write_sentence(model: Transformer, grammar: Grammar, request: Request, index: int) -> torch.Tensor:
+    """Return the tokens of structure `index` of a request, shape (tokens,)."""
+    told, untold = request.told(1), request.untold(1)
+    state = grammar.advance(grammar.start(torch.tensor([request.lattice_first])), torch.tensor([SOS]))
+    tokens, roles = torch.tensor([[SOS]]), torch.tensor([[int(Role.SOS)]])
+    cold = request.temperature if request.geometry_temperature is None else request.geometry_temperature
+    for uniform in sample.uniforms(request.seed, [index], grammar.tokenizer.max_tokens)[0]:
+        if state.role == Role.PAD:
+            break
+        logits = model.logits(*_last(model, tokens, roles, told))
+        if request.guidance != 1:
+            logits = sample.guide(logits, model.logits(*_last(model, tokens, roles, untold)), request.guidance)
+        logits = sample.mask(logits, grammar.mask(state))
+        warmth = request.temperature if state.role == Role.SPECIES else cold
+        token = sample.draw(sample.cut(sample.temper(logits, warmth), request.top_p), uniform[None])
+        roles = torch.cat([roles, grammar.role_of(state, token)[:, None]], dim=1)
+        tokens = torch.cat([tokens, token[:, None]], dim=1)
+        state = grammar.advance(state, token)
+    return tokens[0]
+
+
+def _last(
+    model: Transformer, tokens: torch.Tensor, roles: torch.Tensor, conditions: Conditions
+) -> tuple[torch.Tensor, torch.Tensor]:
+    hidden, table = model(tokens, roles, conditions)
+    return hidden[:, -1], table

@@ -1,0 +1,28 @@
+"""Devices by name."""
+
+from __future__ import annotations
+
+import torch
+
+from materium.errors import MateriumError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    MateriumError
+        If there is no such device, or not on this machine.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise MateriumError(f"{name!r} is no device; auto, cpu, cuda, cuda:1 and mps are") from error
+    missing = not present.get(device.type) or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count())
+    if missing:
+        raise MateriumError(f"device {name!r} is not on this machine; 'materium doctor' says what is")
+    return device

@@ -1,0 +1,149 @@
+"""The decoder: RMSNorm, rotary attention, SwiGLU, and embeddings that are tied to the output."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from materium.model.attention import Attention, KeyValueCache, rotary
+from materium.model.conditions import ConditionEncoder, Conditions
+from materium.tokens.vocab import Role, Vocabulary
+
+if TYPE_CHECKING:
+    from materium.model.config import ModelConfig
+
+WAVES = 24
+"""Fourier features of a number: 24 divides the grid, so they are equal at symmetry-equivalent special positions."""
+INIT_STD = 0.02
+
+
+class Feedforward(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make one projection for gate and value together."""
+        super().__init__()
+        self.up = nn.Linear(config.width, 2 * config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., width) for (..., width)."""
+        gate, value = self.up(x).chunk(2, dim=-1)
+        return self.down(functional.silu(gate) * value)
+
+
+class Block(nn.Module):
+    """Attention and feedforward, each on a normalised branch."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        """Make the two branches."""
+        super().__init__()
+        self.norm_attention = nn.RMSNorm(config.width, eps=1e-6)
+        self.attention = Attention(config, layer)
+        self.norm_feedforward = nn.RMSNorm(config.width, eps=1e-6)
+        self.feedforward = Feedforward(config)
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
+        """Return (B, tokens, width) for (B, tokens, width)."""
+        x = x + self.dropout(self.attention(self.norm_attention(x), rotation, cache))
+        return x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+
+
+class Embedding(nn.Module):
+    """Tokens to vectors: learned, plus a function of the value for numbers, plus the role of the token."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the tables, and the Fourier features of the grid points."""
+        super().__init__()
+        self.vocab = Vocabulary(config.tokenizer.species, config.tokenizer.bins)
+        self.token = nn.Embedding(len(self.vocab), config.width)
+        self.role = nn.Embedding(len(Role), config.width)
+        self.value = nn.Linear(2 * WAVES, config.width, bias=False) if config.fourier else None
+        points = torch.arange(self.vocab.bins + 1)[:, None] / self.vocab.bins
+        angles = 2 * math.pi * points * torch.arange(1, WAVES + 1)
+        self.register_buffer("waves", torch.cat([angles.sin(), angles.cos()], dim=1), persistent=False)
+
+    def table(self) -> Tensor:
+        """Return the vectors of all tokens, (tokens, width); the output is tied to them."""
+        if self.value is None:
+            return self.token.weight
+        marks, numbers = self.token.weight.split([self.vocab.first_number, self.vocab.bins + 1])
+        return torch.cat([marks, numbers + self.value(self.waves) * WAVES**-0.5])
+
+    def forward(self, tokens: Tensor, roles: Tensor, table: Tensor) -> Tensor:
+        """Return (B, tokens, width)."""
+        return functional.embedding(tokens, table) + self.role(roles)
+
+
+class Transformer(nn.Module):
+    """The language model of crystals."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the network with fresh weights, drawn from PyTorch's generator."""
+        super().__init__()
+        self.config = config
+        self.embedding = Embedding(config)
+        self.conditions = ConditionEncoder(config)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.apply(_initialise)
+        for name, weight in self.named_parameters():
+            if name.endswith(("attention.out.weight", "down.weight")):
+                nn.init.normal_(weight, std=INIT_STD / math.sqrt(2 * config.layers))
+
+    def forward(
+        self,
+        tokens: Tensor,
+        roles: Tensor,
+        conditions: Conditions | None,
+        cache: KeyValueCache | None = None,
+        table: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what stands after each token, (B, tokens, width), and the table of token vectors.
+
+        The prefix of `conditions` goes before the tokens; without conditions the tokens follow what the cache holds.
+        """
+        table = self.embedding.table() if table is None else table
+        x = self.embedding(tokens, roles, table)
+        start = 0 if cache is None else cache.length
+        prefix = 0
+        if conditions is not None:
+            before = self.conditions(conditions)
+            prefix = before.shape[1]
+            x = torch.cat([before.to(x.dtype), x], dim=1)
+        rotation = rotary(self._positions(roles, prefix, start), self.config.width // self.config.heads)
+        for block in self.blocks:
+            x = block(x, rotation, cache)
+        if cache is not None:
+            cache.length += x.shape[1]
+        return self.norm(x[:, prefix:]), table
+
+    def logits(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """Return the scores of all tokens, (..., tokens)."""
+        return hidden @ table.T.to(hidden.dtype)
+
+    def _positions(self, roles: Tensor, prefix: int, start: int) -> Tensor:
+        """Positions of prefix and tokens, (B or 1, positions)."""
+        count = torch.arange(start, start + prefix + roles.shape[1], device=roles.device)[None]
+        if self.config.positions == "standard":
+            return count
+        site = (roles >= Role.SPECIES) & (roles <= Role.Z)
+        block = torch.where(site, (roles - Role.SPECIES).clamp(0, 3), count[:, prefix:])
+        return torch.cat([count[:, :prefix].expand(len(roles), -1), block], dim=1)
+
+    def num_parameters(self) -> int:
+        """Return how many numbers training adjusts."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INIT_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,77 @@
+"""The one table of properties: names, units, transforms, and the columns that tables in the field use for them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from math import exp, isfinite, log
+from typing import Literal
+
+from materium.errors import RequestError
+
+Kind = Literal["number", "category", "formula", "elements"]
+
+
+@dataclass(frozen=True)
+class Property:
+    """A quantity that a crystal has and a model can be told; the fields are explained in `properties.toml`."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    transform: Literal["identity", "log"] = "identity"
+    offset: float = 0.0
+    scale: float = 1.0
+    classes: int = 0
+    columns: tuple[str, ...] = ()
+
+    def encode(self, value: float) -> float:
+        """Return what the network sees for a value in the property's unit.
+
+        Raises
+        ------
+        RequestError
+            If the value is not finite, below what the logarithm allows, or no label of a category.
+        """
+        if not isfinite(value):
+            raise RequestError(f"{self.name} = {value} is not finite; give a number in {self.unit or 'plain units'}")
+        if self.kind == "category":
+            return float(self._label(value))
+        if self.transform == "identity":
+            return value / self.scale
+        if value < 0:
+            raise RequestError(f"{self.name} = {value:g} {self.unit} is negative; it starts at 0")
+        return log(value + self.offset) / self.scale
+
+    def decode(self, encoded: float) -> float:
+        """Return the value in the property's unit; the inverse of `encode`."""
+        if self.transform == "log":
+            return exp(encoded * self.scale) - self.offset
+        return encoded * self.scale
+
+    def _label(self, value: float) -> int:
+        if value != round(value) or not 1 <= value <= self.classes:
+            raise RequestError(f"{self.name} = {value:g} is no label; it runs from 1 to {self.classes}")
+        return round(value)
+
+
+@cache
+def table() -> dict[str, Property]:
+    """Return all properties by name, in the order of `properties.toml`."""
+    text = files("materium").joinpath("properties.toml").read_text(encoding="utf-8")
+    entries = tomllib.loads(text)
+    return {name: Property(name=name, **{**e, "columns": tuple(e.get("columns", ()))}) for name, e in entries.items()}
+
+
+@cache
+def by_column() -> dict[str, str]:
+    """Return the property's name for every column name by which tables know it."""
+    return {column: p.name for p in table().values() for column in (p.name, *p.columns)}
+
+
+def scalar_names() -> tuple[str, ...]:
+    """Return the names of the properties that are one number or label per crystal."""
+    return tuple(p.name for p in table().values() if p.kind in ("number", "category"))

@@ -1,0 +1,297 @@
+"""Symmetry with moyo: the canonical form of a crystal, its other settings, and its space group.
+
+The same crystal can be written in many ways: supercells, rotated axes, shifted origins, permuted sites. `settings`
+lists the ways that remain once the cell is primitive, standard and Niggli-reduced; `canonical` takes the smallest.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+import moyopy
+import numpy as np
+
+from materium.crystal import Crystal, lattice_from_parameters, lengths_angles
+from materium.errors import CrystalError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SYMPREC = 0.01
+"""Å; positions closer than this to a symmetric arrangement are moved onto it."""
+METRIC_TOLERANCE = 1e-4
+"""Relative; axes whose lengths and angles agree within it are settings of one lattice."""
+COMPARISON_GRID = 1008
+"""Settings are compared on this grid, so that rounding noise cannot decide; 24 divides it."""
+ORIGIN_DENOMINATOR = 48
+"""Origins that normalisers leave open are multiples of 1/48 in a primitive basis (International Tables A, 3.5.2)."""
+_STATE_OFFSET = 64
+_STATE_STRIDE = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every way to write one crystal in its Niggli-reduced primitive cell.
+
+    Parameters
+    ----------
+    parameters
+        a, b, c in Å and α, β, γ in degrees of each way, shape (k, 6).
+    frac_coords
+        Shape (k, n, 3), sites sorted from the heaviest species to the lightest, then by coordinates.
+    numbers, oxidation_states
+        Shape (n,), the same for all ways; oxidation states are None where the crystal has none.
+    space_group
+        International number.
+    best
+        The index of the canonical way.
+    """
+
+    parameters: NDArray[np.float64]
+    frac_coords: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+    oxidation_states: NDArray[np.int64] | None
+    space_group: int
+    best: int = 0
+
+
+def space_group(crystal: Crystal, symprec: float = SYMPREC) -> int:
+    """Return the international number, 1 to 230, at the tolerance `symprec` in Å."""
+    return _dataset(crystal, symprec).number
+
+
+def canonical(crystal: Crystal, symprec: float = SYMPREC) -> Crystal:
+    """Return the one form that every description of the crystal has in common.
+
+    Primitive standard cell (moyo), Niggli-reduced, sites sorted; of the axes and origins that symmetry leaves open,
+    those whose list of sites is smallest.
+
+    Raises
+    ------
+    CrystalError
+        If moyo finds no symmetry at all, which happens for overlapping atoms.
+    """
+    ways = settings(crystal, symprec)
+    lattice = lattice_from_parameters(ways.parameters[ways.best])
+    return Crystal(lattice, ways.frac_coords[ways.best], ways.numbers, ways.oxidation_states)
+
+
+def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
+    """Return all axes and origins for the crystal that its lattice and its normaliser leave open; see `Settings`."""
+    dataset = _dataset(crystal, symprec)
+    cell = dataset.prim_std_cell
+    species = np.array(cell.numbers)
+    order = np.argsort(-species, kind="stable")
+    species, frac = species[order], np.array(cell.positions)[order]
+    basis, transform = moyopy.niggli_reduce(cell.basis)
+    to_niggli = np.linalg.inv(np.array(transform).T)  # row vectors: x' = x @ to_niggli
+    shifted = _shifted(frac, species, dataset.number) @ to_niggli
+    axes, parameters = _equal_axes(np.array(basis))
+    ways = np.einsum("oni,aij->aonj", shifted, np.linalg.inv(axes)).reshape(-1, len(frac), 3)
+    ways, keys = _sorted_sites(ways, species)
+    rows = np.repeat(parameters, len(shifted), axis=0)
+    numbers, states = _decode_species(species, known=crystal.oxidation_states is not None)
+    best = _smallest(np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1))
+    return Settings(rows, ways, numbers, states, dataset.number, best)
+
+
+def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
+    """Return the indices of at most `limit` different ways, the canonical one first, shape (k,)."""
+    _, keys = _sorted_sites(ways.frac_coords, ways.numbers)
+    table = np.concatenate([np.round(ways.parameters * 100).astype(np.int64), keys], axis=1)
+    _, first = np.unique(np.vstack([table[ways.best], table]), axis=0, return_index=True)
+    others = np.sort(first[first > 0]) - 1
+    spread = others[np.linspace(0, len(others) - 1, min(limit - 1, len(others))).astype(np.int64)]
+    return np.concatenate([[ways.best], spread])
+
+
+def _dataset(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
+    _quieten_moyo()
+    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), _encode_species(crystal).tolist())
+    try:
+        return moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
+    except ValueError as error:
+        raise CrystalError(f"no symmetry found at {symprec=} Å ({error}); check for overlapping atoms") from error
+
+
+@cache
+def _quieten_moyo() -> None:
+    """For every supercell moyo warns of orbits that nothing here uses."""
+    logging.getLogger("moyo").setLevel(logging.ERROR)
+
+
+def _encode_species(crystal: Crystal) -> NDArray[np.int64]:
+    """One integer for element and oxidation state, so that moyo keeps Fe2+ and Fe3+ apart; heavier is larger."""
+    states = 0 if crystal.oxidation_states is None else crystal.oxidation_states
+    return crystal.numbers * _STATE_STRIDE + _STATE_OFFSET + states
+
+
+def _decode_species(species: NDArray[np.int64], *, known: bool) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    numbers, states = np.divmod(species, _STATE_STRIDE)
+    return numbers, states - _STATE_OFFSET if known else None
+
+
+def _shifted(frac: NDArray[np.float64], species: NDArray[np.int64], number: int) -> NDArray[np.float64]:
+    """Coordinates seen from every origin that the normaliser allows, shape (origins, n, 3)."""
+    origins, polar = _origins(number)
+    moved = frac[None] - origins[:, None]
+    if not polar.any():
+        return moved
+    heaviest = np.flatnonzero(species == species.max())
+    along = (moved[:, heaviest] + _polar_translations(number)[:, None, None]) @ polar.T
+    pinned = moved[None, :, None] - along[:, :, :, None]
+    return pinned.reshape(-1, len(frac), 3)
+
+
+@cache
+def _origins(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Origins that the proper affine normaliser makes equal, shape (k, 3), and the projector on polar axes, (3, 3)."""
+    operations = moyopy.operations_from_number(number, setting=moyopy.Setting.standard(), primitive=True)
+    rotations = np.array(operations.rotations)
+    translations = np.round(np.array(operations.translations) * ORIGIN_DENOMINATOR).astype(np.int64)
+    polar = rotations.mean(axis=0)
+    generators = _generators(rotations)
+    linear = _normalising(rotations, generators)
+    targets = np.stack([_mismatch(p, rotations, translations, generators) for p in linear])
+    equations = np.concatenate([np.eye(3, dtype=np.int64) - rotations[g] for g in generators])
+    found = [_solutions(equations, target) for target in np.unique(targets, axis=0)]
+    shifts = np.concatenate(found) / ORIGIN_DENOMINATOR
+    shifts = shifts - shifts @ polar.T  # the polar part is pinned to an atom instead
+    rounded = np.round(shifts * ORIGIN_DENOMINATOR * 6).astype(np.int64) % (ORIGIN_DENOMINATOR * 6)
+    _, first = np.unique(rounded, axis=0, return_index=True)
+    return shifts[np.sort(first)], polar
+
+
+def _solutions(equations: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All s, in units of 1/48, with `equations` @ s = `target` modulo 48; each equation thins out those left."""
+    left = _origin_grid()
+    for equation, value in zip(equations, target, strict=True):
+        if equation.any() or value:
+            left = left[(left @ equation - value) % ORIGIN_DENOMINATOR == 0]
+    return left
+
+
+@cache
+def _origin_grid() -> NDArray[np.int64]:
+    """All points of a cell in units of 1/48, shape (110592, 3)."""
+    return np.array(list(product(range(ORIGIN_DENOMINATOR), repeat=3)))
+
+
+def _generators(rotations: NDArray[np.int64]) -> list[int]:
+    """Indices of a few rotations that generate all of them."""
+    chosen: list[int] = []
+    reached = {np.eye(3, dtype=np.int64).tobytes()}
+    for index, rotation in enumerate(rotations):
+        if rotation.tobytes() not in reached:
+            chosen.append(index)
+            reached = _closure([rotations[i] for i in chosen])
+    return chosen or [0]
+
+
+def _closure(matrices: list[NDArray[np.int64]]) -> set[bytes]:
+    group = {m.tobytes(): m for m in [np.eye(3, dtype=np.int64), *matrices]}
+    fresh = list(group.values())
+    while fresh:
+        products = [a @ b for a in fresh for b in matrices]
+        fresh = [p for p in {p.tobytes(): p for p in products}.values() if p.tobytes() not in group]
+        group.update({p.tobytes(): p for p in fresh})
+    return set(group)
+
+
+@cache
+def _unimodular() -> NDArray[np.int64]:
+    """All integer matrices with entries -1, 0, 1 and determinant +1, shape (3480, 3, 3)."""
+    grid = np.array(list(product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
+    return np.compress(_determinants(grid) == 1, grid, axis=0)
+
+
+def _normalising(rotations: NDArray[np.int64], generators: list[int]) -> NDArray[np.int64]:
+    """The unimodular matrices that conjugate the point group into itself, shape (k, 3, 3)."""
+    linear = _unimodular()
+    inverse = np.round(np.linalg.inv(linear)).astype(np.int64)
+    keep = np.ones(len(linear), dtype=bool)
+    for generator in generators:
+        conjugate = linear @ rotations[generator] @ inverse
+        keep &= (conjugate[:, None] == rotations[None]).all(axis=(2, 3)).any(axis=1)
+    return linear[keep]
+
+
+def _mismatch(
+    linear: NDArray[np.int64], rotations: NDArray[np.int64], translations: NDArray[np.int64], generators: list[int]
+) -> NDArray[np.int64]:
+    """Right-hand sides w' - P w of (1 - W') s = w' - P w, in units of 1/48, shape (3 * generators,)."""
+    inverse = np.round(np.linalg.inv(linear)).astype(np.int64)
+    sides = []
+    for generator in generators:
+        source = inverse @ rotations[generator] @ linear
+        index = int(np.flatnonzero((rotations == source).all(axis=(1, 2)))[0])
+        sides.append(translations[generator] - linear @ translations[index])
+    return np.concatenate(sides) % ORIGIN_DENOMINATOR
+
+
+@cache
+def _polar_translations(number: int) -> NDArray[np.float64]:
+    """Lattice vectors whose projections on the polar axes differ, shape (k, 3)."""
+    polar = _origins(number)[1]
+    vectors = np.array(list(product(range(6), repeat=3)), dtype=np.float64)
+    projected = np.round(vectors @ polar.T * 12).astype(np.int64) % 12
+    _, first = np.unique(projected, axis=0, return_index=True)
+    return vectors[np.sort(first)]
+
+
+def _equal_axes(basis: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Right-handed axes that the lattice cannot tell apart, (k, 3, 3) in terms of `basis`, and their parameters."""
+    own = lengths_angles(basis)
+    vectors = _short_vectors()
+    lengths = np.sqrt(((vectors @ basis) ** 2).sum(axis=1))
+    similar = np.abs(lengths[:, None] - own[:3]) < METRIC_TOLERANCE * own[:3]
+    rows = [vectors[column] for column in similar.T]
+    candidates = np.stack([rows[axis][index.ravel()] for axis, index in enumerate(np.indices(list(map(len, rows))))], 1)
+    candidates = candidates[_determinants(candidates) == 1]
+    parameters = lengths_angles(candidates @ basis)
+    keep = (np.abs(parameters - own)[:, 3:] < METRIC_TOLERANCE * 90.0).all(axis=1)
+    return candidates[keep], parameters[keep]
+
+
+@cache
+def _short_vectors() -> NDArray[np.int64]:
+    """The lattice vectors with coefficients -1, 0, 1, shape (27, 3); the axes of a reduced cell are among them."""
+    return np.array(list(product((-1, 0, 1), repeat=3)))
+
+
+def _determinants(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Determinants of integer matrices, shape (k, 3, 3) to (k,)."""
+    a, b, c = matrices[:, 0], matrices[:, 1], matrices[:, 2]
+    return (
+        a[:, 0] * (b[:, 1] * c[:, 2] - b[:, 2] * c[:, 1])
+        + a[:, 1] * (b[:, 2] * c[:, 0] - b[:, 0] * c[:, 2])
+        + a[:, 2] * (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0])
+    )
+
+
+def _sorted_sites(
+    ways: NDArray[np.float64], species: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sort the sites of each way, and give each way its list of comparable integers, shape (k, n)."""
+    points = np.round(ways * COMPARISON_GRID).astype(np.int64) % COMPARISON_GRID
+    rank = np.unique(-species, return_inverse=True)[1]
+    keys = ((rank * COMPARISON_GRID + points[..., 0]) * COMPARISON_GRID + points[..., 1]) * COMPARISON_GRID
+    keys += points[..., 2]
+    order = np.argsort(keys, axis=1, kind="stable")
+    wrapped = ways - np.floor(ways)
+    return np.take_along_axis(wrapped, order[..., None], axis=1), np.take_along_axis(keys, order, axis=1)
+
+
+def _smallest(table: NDArray[np.int64]) -> int:
+    """Index of the row that comes first in lexicographic order."""
+    rows = np.arange(len(table))
+    for column in table.T:
+        values = column[rows]
+        rows = rows[values == values.min()]
+        if len(rows) == 1:
+            break
+    return int(rows[0])

@@ -1,0 +1,145 @@
+"""The grammar: which token may come next, for many sentences at once, so that whatever is sampled can be read.
+
+A sentence walks through roles. Within a site and within the lattice the next role is fixed; after a site the
+sentence chooses between another species and the end of its atoms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from materium.tokens.vocab import ATOMS, EOS, LATTICE, PAD, SOS, Role
+
+if TYPE_CHECKING:
+    from materium.tokens.tokenizer import Tokenizer
+
+MIN_CELL_FACTOR = 0.6
+"""Volume over a·b·c that the angles must leave; reduced cells have at least 0.707 (60°, 60°, 60°), flat cells 0."""
+
+
+@dataclass
+class State:
+    """Where each of B sentences stands.
+
+    Parameters
+    ----------
+    role
+        The role that comes next, shape (B,); `Role.SPECIES` stands for "another site or the end of the atoms".
+    sites
+        Sites written so far, shape (B,).
+    angles
+        Grid points of α and β, shape (B, 2).
+    lattice_first
+        Whether the lattice stands before the atoms, shape (B,).
+    """
+
+    role: Tensor
+    sites: Tensor
+    angles: Tensor
+    lattice_first: Tensor
+
+
+class Grammar:
+    """The state machine of the sentences that a `Tokenizer` writes."""
+
+    def __init__(self, tokenizer: Tokenizer, device: torch.device | str = "cpu") -> None:
+        """Build the table of legal tokens for each role on `device`."""
+        self.tokenizer = tokenizer
+        self.device = torch.device(device)
+        self.legal = self._legal().to(self.device)
+        self.following = self._following().to(self.device)
+        self.cosines = self._angle_cosines().to(self.device)
+        site_roles = [Role.SPECIES, Role.X, Role.Y, Role.Z]
+        self.first_of_site = Role.SPECIES if tokenizer.config.species_first else Role.X
+        self.last_of_site = site_roles[-1] if tokenizer.config.species_first else Role.SPECIES
+
+    def start(self, lattice_first: Tensor) -> State:
+        """Return the state before [SOS] of sentences, `lattice_first` of shape (B,)."""
+        size = len(lattice_first)
+        zeros = torch.zeros(size, dtype=torch.long, device=self.device)
+        return State(zeros, zeros.clone(), torch.zeros(size, 2, dtype=torch.long, device=self.device), lattice_first)
+
+    def mask(self, state: State) -> Tensor:
+        """Return which tokens may come next, bool, shape (B, tokens)."""
+        mask = self.legal[state.role].clone()
+        at_site = state.role == self.first_of_site
+        end = torch.where(state.lattice_first, EOS, LATTICE)
+        allowed_end = at_site & (state.sites > 0)
+        mask.scatter_(1, end[:, None], allowed_end[:, None] | mask.gather(1, end[:, None]))
+        full = at_site & (state.sites >= self.tokenizer.config.max_sites)
+        body = self.legal[self.first_of_site]
+        mask &= ~(full[:, None] & body)
+        at_gamma = (state.role == Role.GAMMA)[:, None]
+        first = self.tokenizer.vocab.first_number
+        mask[:, first:] &= ~at_gamma | self._open_gamma(state.angles)
+        return mask
+
+    def advance(self, state: State, tokens: Tensor) -> State:
+        """Return the state after each sentence has taken its token, shape (B,)."""
+        role = self.following[state.role]
+        ends = self._ends(state, tokens)
+        role = torch.where(ends, torch.where(state.lattice_first, Role.PAD, Role.A), role)
+        role = torch.where((state.role == Role.SOS) & state.lattice_first, Role.LATTICE, role)
+        role = torch.where((state.role == Role.GAMMA) & state.lattice_first, Role.ATOMS, role)
+        sites = state.sites + (state.role == self.last_of_site) * ~ends
+        return State(role, sites, self._noted_angles(state, tokens), state.lattice_first)
+
+    def roles(self, tokens: Tensor, lattice_first: Tensor) -> Tensor:
+        """Return the role of every token of legal sentences, shape (B, tokens); padding has `Role.PAD`."""
+        state = self.start(lattice_first)
+        roles = []
+        for column in tokens.T:
+            roles.append(self.role_of(state, column))
+            state = self.advance(state, column)
+        return torch.stack(roles, dim=1)
+
+    def role_of(self, state: State, tokens: Tensor) -> Tensor:
+        """Return the role of the tokens that are taken in a state, shape (B,)."""
+        mark = torch.where(tokens == LATTICE, Role.LATTICE, Role.EOS)
+        return torch.where(self._ends(state, tokens), mark, state.role)
+
+    def _ends(self, state: State, tokens: Tensor) -> Tensor:
+        """Whether a sentence takes the end of its atoms where another site could begin."""
+        return (state.role == self.first_of_site) & ((tokens == LATTICE) | (tokens == EOS))
+
+    def _noted_angles(self, state: State, tokens: Tensor) -> Tensor:
+        points = (tokens - self.tokenizer.vocab.first_number).clamp(min=0)
+        is_angle = torch.stack([state.role == Role.ALPHA, state.role == Role.BETA], dim=1)
+        return torch.where(is_angle, points[:, None], state.angles)
+
+    def _legal(self) -> Tensor:
+        vocab = self.tokenizer.vocab
+        legal = torch.zeros(len(Role), len(vocab), dtype=torch.bool)
+        marks = ((Role.SOS, SOS), (Role.ATOMS, ATOMS), (Role.LATTICE, LATTICE), (Role.EOS, EOS), (Role.PAD, PAD))
+        for role, token in marks:
+            legal[role, token] = True
+        legal[Role.SPECIES, vocab.first_species : vocab.first_number] = True
+        legal[Role.X : Role.Z + 1, vocab.first_number : vocab.first_number + vocab.bins] = True
+        legal[Role.A : Role.GAMMA + 1, vocab.first_number :] = True
+        return legal
+
+    def _following(self) -> Tensor:
+        """The next role of each role; advance() mends the three that depend on the order of the parts."""
+        table = torch.arange(len(Role)) + 1
+        if self.tokenizer.config.species_first:
+            table[Role.Z] = Role.SPECIES
+        else:
+            table[Role.ATOMS], table[Role.Z], table[Role.SPECIES] = Role.X, Role.SPECIES, Role.X
+        table[Role.GAMMA] = Role.EOS
+        table[Role.EOS] = table[Role.PAD] = Role.PAD
+        return table
+
+    def _open_gamma(self, angles: Tensor) -> Tensor:
+        """Which γ leave a cell that is not flat beside the given α and β, shape (B, bins + 1)."""
+        a, b = self.cosines[angles].unbind(dim=1)
+        a, b, g = a[:, None], b[:, None], self.cosines[None, :]
+        return 1 - a**2 - b**2 - g**2 + 2 * a * b * g > MIN_CELL_FACTOR**2
+
+    def _angle_cosines(self) -> Tensor:
+        points = torch.arange(self.tokenizer.config.bins + 1)
+        low, high = self.tokenizer.config.angle_range
+        return torch.cos(torch.deg2rad(low + (high - low) * points / self.tokenizer.config.bins))

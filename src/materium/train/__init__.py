@@ -1,0 +1,1 @@
+"""Training: one visible loop, its optimiser, and checkpoints that hold all of its state."""

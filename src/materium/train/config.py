@@ -1,0 +1,58 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from materium.data.loader import Mix
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training shard; the schedule ends with them.
+    minutes
+        Wall-clock limit that the schedule follows instead, where it is given: for comparisons at equal time. Such a
+        run cannot be repeated bit by bit.
+    max_tokens
+        Tokens of a batch, padding included, prefix not.
+    learning_rate, muon_learning_rate, betas, weight_decay, clip, warmup
+        Of the optimiser; `warmup` is a share of the run, `clip` the largest norm of the gradient.
+    optimiser
+        `adamw`, or `muon` for the matrices.
+    ema
+        Decay of the averaged weights, which are what is validated and shipped.
+    checkpoint_minutes
+        Time between checkpoints.
+    validate_epochs
+        Epochs between validations.
+    mix
+        Orders, settings and conditions that rows are turned into.
+    """
+
+    seed: int = 0
+    epochs: int = 20
+    minutes: float | None = None
+    max_tokens: int = 4096
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 2e-3
+    muon_learning_rate: float = 4e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    warmup: float = 0.03
+    ema: float = 0.999
+    bfloat16: bool = True
+    checkpoint_minutes: float = 3.0
+    validate_epochs: int = 1
+    mix: Mix = field(default_factory=Mix)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON types."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]

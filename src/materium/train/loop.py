@@ -1,0 +1,363 @@
+"""The training loop: one file from top to bottom, killed and resumed without a trace in the weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from materium.data.loader import CANONICAL, Batch, Loader, encode_labels
+from materium.data.prepare import read_manifest
+from materium.data.shard import Shard, read_shard
+from materium.errors import CheckpointError, TrainingError
+from materium.model.checkpoint import save_model, write_bytes
+from materium.model.conditions import Conditions, layout_id
+from materium.model.config import ModelConfig, Seen
+from materium.model.likelihood import TOKEN_TYPES, nll
+from materium.model.transformer import Transformer
+from materium.properties import scalar_names
+from materium.tokens.grammar import Grammar
+from materium.tokens.tokenizer import ORDERS, Tokenizer, TokenizerConfig
+from materium.tokens.vocab import Role
+from materium.train.optim import Average, optimisers, schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from materium.train.config import TrainConfig
+
+STATE = "state.safetensors"
+LOG = "log.csv"
+LOG_COLUMNS = ("step", "epoch", "seconds", "loss", "learning_rate", "gradient_norm", "tokens_per_second")
+VALIDATION_LOG = "validation.csv"
+LOG_EVERY = 20
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it goes into the checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the caller is told after each step, for a progress bar."""
+
+    share: float
+    epoch: int
+    loss: float
+    seconds_left: float
+
+
+class Run:
+    """A training run: data, model, optimiser and progress, in the folder `out`."""
+
+    def __init__(
+        self,
+        data: Path,
+        out: Path,
+        model: ModelConfig,
+        config: TrainConfig,
+        device: torch.device | str = "cpu",
+        *,
+        events: bool = False,
+    ) -> None:
+        """Open the shards, make or resume the model; `events` adds TensorBoard's log to the CSV files.
+
+        Raises
+        ------
+        DataError
+            If `data` holds no shards.
+        TrainingError, CheckpointError
+            If `out` holds a run of other settings, or a damaged checkpoint.
+        """
+        manifest = read_manifest(data)
+        tokenizer = Tokenizer(TokenizerConfig.from_dict(manifest["tokenizer"]))
+        self.out, self.config, self.device = out, config, torch.device(device)
+        self.train, self.val = read_shard(data / "train"), read_shard(data / "val")
+        self.loader = Loader(self.train, tokenizer, config.mix, max_tokens=config.max_tokens, seed=config.seed)
+        self.grammar = Grammar(tokenizer, self.device)
+        torch.manual_seed(config.seed)
+        settings = ModelConfig.from_dict({**model.to_dict(), "tokenizer": manifest["tokenizer"], "seen": {}})
+        self.model_config = ModelConfig(**{**vars(settings), "seen": seen_in(self.train)})
+        self.model = Transformer(self.model_config).to(self.device)
+        self.average = Average(self.model, config.ema)
+        self.optimisers = optimisers(self.model, config)
+        self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
+        self.progress = Progress()
+        self.events = _event_writer(out) if events else None
+        self.identity = {"data": manifest["identity"], "model": self.model_config.to_dict(), "train": config.to_dict()}
+        self.out.mkdir(parents=True, exist_ok=True)
+        if (out / STATE).exists():
+            self._resume()
+
+    def fit(self, report: Callable[[Report], None] | None = None) -> dict[str, float]:
+        """Train to the end, with checkpoints on the way, and return the last validation.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer finite; the last checkpoint stays.
+        """
+        saved, begun = time.monotonic(), time.monotonic() - self.progress.seconds
+        last: dict[str, float] = {}
+        with CsvLog(self.out / LOG, LOG_COLUMNS, self.progress.step) as log:
+            for batch, share in self._schedule(begun):
+                loss, norm = self._step(batch, share)
+                self.progress.seconds = time.monotonic() - begun
+                row = log.add(self.progress, loss, norm, self._rate(), int((batch.roles != Role.PAD).sum()))
+                if row and self.events:
+                    self._note(dict(zip(LOG_COLUMNS[3:], map(float, row[3:]), strict=True)))
+                if report:
+                    left = self.progress.seconds * (1 - share) / share if share else math.inf
+                    report(Report(share, self.progress.epoch, loss, left))
+                if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                    self.save()
+                    saved = time.monotonic()
+                if self._at_epoch_end():
+                    last = self._validated()
+                    self.save()
+        return last or self._validated()
+
+    def _schedule(self, begun: float) -> Iterator[tuple[Batch, float]]:
+        """Batches from where the run stands, each with the share of the run that is done."""
+        limit = None if self.config.minutes is None else 60 * self.config.minutes
+        while limit is not None or self.progress.epoch < self.config.epochs:
+            total = len(self.loader.batches(self.progress.epoch))
+            for batch in self.loader.epoch(self.progress.epoch, self.progress.batch):
+                done = self.progress.epoch + self.progress.batch / total
+                share = (time.monotonic() - begun) / limit if limit else done / self.config.epochs
+                if share >= 1:
+                    return
+                self.progress.batch += 1
+                self.progress.step += 1
+                if self.progress.batch == total:
+                    self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
+                yield batch, share
+
+    def _step(self, batch: Batch, share: float) -> tuple[float, float]:
+        """One step of the optimiser; returns the loss in nats a token and the norm of the gradient."""
+        factor = schedule(share, self.config.warmup)
+        for optimiser, rates in zip(self.optimisers, self.base_rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        with self.precision():
+            costs, kinds = nll(self.model, self.grammar, *tensors(batch, self.device))
+        loss = costs.sum() / (kinds >= 0).sum()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            kept = f"the last good checkpoint is {self.out / STATE}" if (self.out / STATE).exists() else "none was kept"
+            message = f"loss is {value} at step {self.progress.step}; {kept}"
+            raise TrainingError(f"{message}; resume with a lower learning rate or stronger clipping")
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.average.update(self.model)
+        return value, norm
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Return the context in which the forward pass runs."""
+        if not self.config.bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _rate(self) -> float:
+        return float(self.optimisers[0].param_groups[0]["lr"])
+
+    def _at_epoch_end(self) -> bool:
+        return self.progress.batch == 0 and self.progress.epoch % self.config.validate_epochs == 0
+
+    def _validated(self) -> dict[str, float]:
+        """Validate the averaged weights, write them as a model, and note the figures."""
+        averaged = Transformer(self.model_config).to(self.device).eval()
+        self.average.copy_to(averaged)
+        with self.precision():
+            figures = validate(averaged, self.grammar, self.val)
+        write_row(self.out / VALIDATION_LOG, {"step": self.progress.step, "epoch": self.progress.epoch, **figures})
+        if self.events:
+            self._note({f"validation/{name}": value for name, value in figures.items()})
+        facts = {"steps": self.progress.step, "epochs": self.progress.epoch, "validation": figures}
+        save_model(averaged, self.out, {**facts, "train": self.identity["train"], "data": self.identity["data"]})
+        return figures
+
+    def _note(self, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self.events.add_scalar(name, value, self.progress.step)
+        self.events.flush()
+
+    def save(self) -> None:
+        """Write the whole state of the run in one step."""
+        from safetensors.torch import save
+
+        state = {f"model.{n}": p.detach() for n, p in self.model.named_parameters()}
+        state |= {f"average.{n}": p for n, p in self.average.weights.items()}
+        state["random"] = torch.get_rng_state()
+        for i, optimiser in enumerate(self.optimisers):
+            for j, entry in optimiser.state_dict()["state"].items():
+                state |= {f"optimiser.{i}.{j}.{name}": torch.as_tensor(value) for name, value in entry.items()}
+        facts = {"progress": vars(self.progress), "average_steps": self.average.steps, "identity": self.identity}
+        tensors_ = {name: value.cpu().contiguous() for name, value in state.items()}
+        write_bytes(self.out / STATE, save(tensors_, metadata={"facts": json.dumps(facts)}))
+
+    def _resume(self) -> None:
+        facts, state = read_state(self.out / STATE)
+        if facts["identity"] != self.identity:
+            raise TrainingError(f"{self.out} holds a run of other data or settings; choose another --out")
+        self.progress = Progress(**facts["progress"])
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(state[f"model.{name}"])
+        self.average.weights = {n: state[f"average.{n}"].to(self.device) for n in self.average.weights}
+        self.average.steps = facts["average_steps"]
+        for i, optimiser in enumerate(self.optimisers):
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": _optimiser_state(state, i)})
+        torch.set_rng_state(state["random"])
+
+
+def _event_writer(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError(
+            "TensorBoard is not installed; pip install 'materium[train]', or leave its log out"
+        ) from error
+    return SummaryWriter(out / "tensorboard")
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return facts and tensors of a training state.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is no whole training state ({error}); remove it to start anew") from error
+
+
+def _optimiser_state(state: dict[str, Tensor], index: int) -> dict[int, dict[str, Tensor]]:
+    prefix = f"optimiser.{index}."
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        if name.startswith(prefix):
+            parameter, key = name.removeprefix(prefix).split(".")
+            entries.setdefault(int(parameter), {})[key] = value
+    return entries
+
+
+def seen_in(shard: Shard) -> dict[str, Seen]:
+    """Return, for each scalar property, its range, encoded mean and spread, and count in a shard."""
+    raw = np.asarray(shard.properties)
+    encoded = encode_labels(raw)
+    seen = {}
+    for column, name in enumerate(scalar_names()):
+        good = ~np.isnan(encoded[:, column])
+        if good.any():
+            values, codes = raw[good, column], encoded[good, column]
+            spread = float(codes.std()) or 1.0
+            seen[name] = Seen(float(values.min()), float(values.max()), float(codes.mean()), spread, int(good.sum()))
+    return seen
+
+
+def tensors(batch: Batch, device: torch.device | str) -> tuple[Tensor, Tensor, Conditions]:
+    """Return tokens, roles and conditions of a batch on a device."""
+    layouts = zip(batch.orders, batch.lattice_first, batch.canonical, strict=True)
+    layout = [layout_id(ORDERS[o], lattice_first=bool(f), canonical=bool(c)) for o, f, c in layouts]
+    conditions = Conditions(
+        torch.from_numpy(batch.scalars),
+        torch.from_numpy(batch.elements),
+        torch.from_numpy(batch.counts),
+        torch.tensor(layout),
+    )
+    tokens, roles = torch.from_numpy(batch.tokens), torch.from_numpy(batch.roles)
+    return tokens.to(device), roles.to(device), conditions.to(device)
+
+
+@torch.no_grad()
+def validate(model: Transformer, grammar: Grammar, shard: Shard, mix: Any = CANONICAL) -> dict[str, float]:
+    """Return nats a token of each type and nats a crystal on a shard, with one fixed draw of orders and conditions."""
+    loader = Loader(shard, grammar.tokenizer, mix, max_tokens=8192, seed=0)
+    sums, counts = torch.zeros(len(TOKEN_TYPES)), torch.zeros(len(TOKEN_TYPES))
+    device = next(model.parameters()).device
+    for batch in loader.epoch(0):
+        costs, kinds = nll(model, grammar, *tensors(batch, device))
+        for kind in range(len(TOKEN_TYPES)):
+            sums[kind] += costs[kinds == kind].sum().cpu()
+            counts[kind] += (kinds == kind).sum().cpu()
+    per_token = {f"{name}_nats_per_token": float(s / c) for name, s, c in zip(TOKEN_TYPES, sums, counts, strict=True)}
+    per_crystal = {f"{name}_nats": float(s / len(shard)) for name, s in zip(TOKEN_TYPES, sums, strict=True)}
+    totals = {"nats_per_token": float(sums.sum() / counts.sum()), "nats_per_crystal": float(sums.sum() / len(shard))}
+    return {**totals, **per_crystal, **per_token}
+
+
+class CsvLog:
+    """The log of a run: a row every `LOG_EVERY` steps; lines after the step that is resumed from are dropped."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
+        """Cut the log back to `step` and open it."""
+        kept = [r for r in path.read_text().splitlines()[1:] if int(r.split(",")[0]) <= step] if path.exists() else []
+        path.write_text("\n".join([",".join(columns), *kept]) + "\n")
+        self.file = path.open("a", newline="")
+        self.writer = csv.writer(self.file)
+        self.losses: list[float] = []
+        self.tokens, self.since = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def add(
+        self, progress: Progress, loss: float, norm: float, rate: float, tokens: int
+    ) -> tuple[float | str, ...] | None:
+        """Note a step, and return the row if one was due."""
+        self.losses.append(loss)
+        self.tokens += tokens
+        if len(self.losses) < LOG_EVERY:
+            return None
+        now = time.monotonic()
+        mean, speed = sum(self.losses) / LOG_EVERY, self.tokens / (now - self.since)
+        place = (progress.step, progress.epoch, round(progress.seconds, 1))
+        row = (*place, f"{mean:.5f}", f"{rate:.3g}", f"{norm:.4g}", round(speed))
+        self.writer.writerow(row)
+        self.file.flush()
+        self.losses, self.tokens, self.since = [], 0, now
+        return row
+
+
+def write_row(path: Path, row: dict[str, float]) -> None:
+    """Append a row to a CSV file, with a header if it is new."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row.keys())
+        if fresh:
+            writer.writeheader()
+        writer.writerow({k: round(v, 5) for k, v in row.items()})

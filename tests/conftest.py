@@ -1,0 +1,62 @@
+"""What every test may use: the checkout, the data tables beside it, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+OFFLINE = ROOT / "tests" / "offline"
+
+# The same examples in every run: a red run must be red again. No deadline: two busy cores are no bug.
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder with train, val and test tables, or skip where they are not beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no data tables in {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def offline_environment() -> dict[str, str]:
+    """Return the environment for programs that a test starts: this Python first in the path, and no network."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(OFFLINE), "PYTHONWARNINGS": "default"}
+
+
+@pytest.fixture
+def materium(tmp_path: Path, offline_environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the command line in an empty folder and gives what came out of it."""
+
+    def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "materium", *arguments],
+            cwd=tmp_path,
+            env=offline_environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

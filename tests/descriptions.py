@@ -1,0 +1,118 @@
+"""Random crystals of any space group, and random ways to write a crystal down."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import moyopy
+import numpy as np
+
+from materium.crystal import Crystal, lattice_from_parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FAMILIES = {"triclinic": 1, "monoclinic": 3, "orthorhombic": 16, "tetragonal": 75, "hexagonal": 143, "cubic": 195}
+"""Crystal families, each with its first space group."""
+SPECIAL = (0.0, 1 / 8, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 2 / 3, 3 / 4)
+ELEMENTS = (3, 8, 11, 14, 17, 22, 26, 38, 50, 82)
+NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)))
+
+
+def family(number: int) -> str:
+    """Return the crystal family of a space group."""
+    return [name for name, first in FAMILIES.items() if first <= number][-1]
+
+
+def cell_parameters(number: int, rng: np.random.Generator) -> list[float]:
+    """Return random a, b, c (Å) and α, β, γ (degrees) of a conventional cell that the space group allows."""
+    a, b, c = rng.uniform(4, 9, 3)
+    angles = rng.uniform(75, 115, 3)
+    return {
+        "triclinic": [a, b, c, *angles],
+        "monoclinic": [a, b, c, 90, 90 + abs(angles[1] - 90), 90],
+        "orthorhombic": [a, b, c, 90, 90, 90],
+        "tetragonal": [a, a, c, 90, 90, 90],
+        "hexagonal": [a, a, c, 90, 90, 120],
+        "cubic": [a, a, a, 90, 90, 90],
+    }[family(number)]
+
+
+def orbit(number: int, position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return all positions in the conventional cell that the space group makes from one, without repetitions."""
+    operations = moyopy.operations_from_number(number, setting=moyopy.Setting.standard(), primitive=False)
+    images = np.array(operations.rotations) @ position + np.array(operations.translations)
+    images = np.round(images - np.floor(images), 9) % 1
+    apart = images[:, None] - images[None]
+    same = (np.abs(apart - np.round(apart)) < 1e-6).all(axis=-1)
+    return images[np.unique(same.argmax(axis=1))]
+
+
+def random_crystal(number: int, rng: np.random.Generator, *, orbits: int = 2) -> Crystal:
+    """Return a crystal of the space group, or of a supergroup where the atoms happen to have more symmetry.
+
+    Each orbit is drawn from special and general coordinates; atoms are at least 1 Å apart, and the cell is scaled
+    until they fit.
+    """
+    parameters = np.array(cell_parameters(number, rng))
+    sites: list[tuple[int, NDArray[np.float64]]] = []
+    for element in rng.choice(ELEMENTS, size=orbits, replace=False):
+        free = rng.random(3)
+        position = np.where(rng.random(3) < 0.5, rng.choice(SPECIAL, 3), free)
+        sites.append((int(element), orbit(number, position)))
+    numbers = np.concatenate([[element] * len(positions) for element, positions in sites])
+    frac = np.concatenate([positions for _, positions in sites])
+    nearest = Crystal(lattice_from_parameters(parameters), frac, numbers).min_distance
+    if nearest < 0.02:
+        return random_crystal(number, rng, orbits=orbits)
+    parameters[:3] *= max(1.0, 1.2 / nearest)
+    return Crystal(lattice_from_parameters(parameters), frac, numbers)
+
+
+def redescribed(crystal: Crystal, rng: np.random.Generator, *, volume: int = 1) -> Crystal:
+    """Return the same crystal with other axes, orientation, origin and order of sites, `volume` times the cell."""
+    basis = unimodular(rng) @ hermite(rng, volume)
+    spread = supercell(crystal, basis)
+    order = rng.permutation(len(spread))
+    moved = Crystal(spread.lattice @ rotation(rng), spread.frac_coords + rng.random(3), spread.numbers,
+                    spread.oxidation_states)  # fmt: skip
+    return moved.select(order)
+
+
+def supercell(crystal: Crystal, basis: NDArray[np.int64]) -> Crystal:
+    """Return the crystal in the cell whose rows are `basis` in terms of its own."""
+    copies = round(abs(float(np.linalg.det(basis))))
+    reach = int(np.abs(basis).sum())
+    corners = np.array(list(product(range(-reach, reach + 1), repeat=3))) if copies > 1 else np.zeros((1, 3))
+    inside = corners @ np.linalg.inv(basis)
+    inside = np.unique(np.round(inside - np.floor(inside + 1e-9), 9) % 1, axis=0)
+    assert len(inside) == copies
+    frac = (crystal.frac_coords @ np.linalg.inv(basis))[:, None] + inside[None]
+    states = None if crystal.oxidation_states is None else np.repeat(crystal.oxidation_states, copies)
+    return Crystal(basis @ crystal.lattice, frac.reshape(-1, 3), np.repeat(crystal.numbers, copies), states)
+
+
+def unimodular(rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random right-handed change of axes: a few shears and a cyclic permutation."""
+    matrix = np.roll(np.eye(3, dtype=np.int64), rng.integers(3), axis=0)
+    for _ in range(3):
+        i, j = rng.choice(3, size=2, replace=False)
+        matrix[i] += rng.choice((-1, 1)) * matrix[j]
+    return matrix
+
+
+def hermite(rng: np.random.Generator, volume: int) -> NDArray[np.int64]:
+    """Return axes of a supercell of that volume, in Hermite normal form."""
+    matrix = np.eye(3, dtype=np.int64)
+    axis = rng.integers(3)
+    matrix[axis, axis] = volume
+    matrix[axis, :axis] = rng.integers(volume, size=axis)
+    return matrix
+
+
+def rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a random proper rotation."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return q * np.linalg.det(q)

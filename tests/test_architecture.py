@@ -1,0 +1,154 @@
+"""Reads the source and holds it to the drawing: where imports may point, and how long and how loose code may be."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(__file__).parents[1] / "src" / "materium"
+
+# The drawing, from left to right; a part may import what stands in a column to its left.
+#
+#   crystal -> tokens -> data -> model -> train
+#                    \-> model -> generate -> relax -> evaluate -> cli, serve
+COLUMNS = (
+    {"errors"},
+    {"crystal"},
+    {"convert", "symmetry", "properties"},
+    {"tokens"},
+    {"data"},
+    {"model"},
+    {"train", "generate"},
+    {"relax"},
+    {"evaluate"},
+    {"cli", "serve"},
+)
+COLUMN = {part: number for number, column in enumerate(COLUMNS) for part in column}
+KNOWS_NOTHING_OF = [("generate", "train"), ("relax", "model"), ("evaluate", "model"), ("evaluate", "train")]
+FACE = {"__init__", "__main__"}
+"""`import materium` offers the engine, and `python -m materium` the command line: they stand outside the drawing."""
+
+ELEMENT_TABLES = {"pymatgen.core": {"Composition", "Element", "Species"}, "ase.data": {"atomic_masses"}}
+"""Facts about elements, which any part may look up; structures and file formats are for `convert.py` alone."""
+
+MAX_LINES = 450
+MAX_MEDIAN_FUNCTION = 10
+MAX_LONG_FUNCTION = 40
+"""Nine functions in ten stay below it."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def part_of(file: Path) -> str:
+    """Name the part of the drawing that a file belongs to: its folder, or itself."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_names(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield module and name of each import, those inside functions and for type checking too."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} imports relatively; write the whole name"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def imported_parts(file: Path) -> set[str]:
+    """Return the parts of Materium that a file imports."""
+    parts = set()
+    for module, name in imported_names(file):
+        path = f"{module}.{name}".split(".")
+        if path[0] == "materium" and len(path) > 1 and path[1] in COLUMN:
+            parts.add(path[1])
+    return parts - {part_of(file)}
+
+
+@cache
+def reachable(part: str) -> frozenset[str]:
+    """Return the parts that come with a part, directly or through others."""
+    direct = {found for file in FILES if part_of(file) == part for found in imported_parts(file)}
+    return frozenset(direct.union(*(reachable(other) for other in direct)))
+
+
+def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(parsed(file)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines from `def` to the end without the docstring."""
+    total = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    has_docstring = ast.get_docstring(function) is not None
+    return total - ((first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0)
+
+
+def identifier(file: Path) -> str:
+    return str(file.relative_to(PACKAGE))
+
+
+def test_every_file_has_its_place_in_the_drawing() -> None:
+    assert {part_of(file) for file in FILES} <= COLUMN.keys() | FACE
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if part_of(file) not in FACE], ids=identifier)
+def test_imports_point_to_the_left(file: Path) -> None:
+    wrong = {part for part in imported_parts(file) if COLUMN[part] >= COLUMN[part_of(file)]}
+    assert not wrong, f"{identifier(file)} imports {wrong}, which do not stand to its left"
+
+
+@pytest.mark.parametrize(("part", "other"), KNOWS_NOTHING_OF)
+def test_parts_that_know_nothing_of_each_other(part: str, other: str) -> None:
+    assert other not in reachable(part)
+
+
+@pytest.mark.parametrize("file", FILES, ids=identifier)
+def test_only_convert_knows_structures_of_other_libraries(file: Path) -> None:
+    if identifier(file) == "convert.py":
+        return
+    foreign = {
+        (module, name)
+        for module, name in imported_names(file)
+        if module.split(".")[0] in {"pymatgen", "ase"} and name not in ELEMENT_TABLES.get(module, set())
+    }
+    assert not foreign, f"{identifier(file)} imports {foreign}; only convert.py knows these libraries"
+
+
+@pytest.mark.parametrize("file", FILES, ids=identifier)
+def test_nothing_prints(file: Path) -> None:
+    calls = [node for node in ast.walk(parsed(file)) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=identifier)
+def test_no_failure_is_swallowed(file: Path) -> None:
+    handlers = [node for node in ast.walk(parsed(file)) if isinstance(node, ast.ExceptHandler)]
+    broad = {None, "Exception", "BaseException"}
+    for handler in handlers:
+        caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        names = {ast.unparse(kind) if kind else None for kind in caught}
+        assert not names & broad, f"{identifier(file)}:{handler.lineno} catches everything"
+
+
+@pytest.mark.parametrize("file", FILES, ids=identifier)
+def test_files_are_short(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_functions_are_short() -> None:
+    lengths = sorted(code_lines(function) for file in FILES for function in functions(file))
+    assert statistics.median(lengths) <= MAX_MEDIAN_FUNCTION
+    assert lengths[int(0.9 * (len(lengths) - 1))] < MAX_LONG_FUNCTION
