@@ -60,3 +60,19 @@ def materium(tmp_path: Path, offline_environment: dict[str, str]) -> Callable[..
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny random model; see `tiny.py`."""
+    from tiny import save_tiny
+
+    return save_tiny(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of shards with 24 crystals to train on and 6 to validate on."""
+    from tiny import make_shards
+
+    return make_shards(tmp_path_factory.mktemp("data"))

@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 
 FAMILIES = {"triclinic": 1, "monoclinic": 3, "orthorhombic": 16, "tetragonal": 75, "hexagonal": 143, "cubic": 195}
 """Crystal families, each with its first space group."""
+SYSTEMS = {
+    "triclinic": (1, 2),
+    "monoclinic": (3, 15),
+    "orthorhombic": (16, 74),
+    "tetragonal": (75, 142),
+    "trigonal": (143, 167),
+    "hexagonal": (168, 194),
+    "cubic": (195, 230),
+}
+"""Crystal systems, each with its first and last space group."""
 SPECIAL = (0.0, 1 / 8, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 2 / 3, 3 / 4)
+EQUAL_LENGTHS = (4.0, 4.0 * 2**0.5, 4.0 * 3**0.5, 8.0)
+EQUAL_ANGLES = (75.0, 90.0, 100.0)
 ELEMENTS = (3, 8, 11, 14, 17, 22, 26, 38, 50, 82)
-NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)))
 
 
 def family(number: int) -> str:
@@ -26,9 +37,12 @@ def family(number: int) -> str:
 
 
 def cell_parameters(number: int, rng: np.random.Generator) -> list[float]:
-    """Return random a, b, c (Å) and α, β, γ (degrees) of a conventional cell that the space group allows."""
-    a, b, c = rng.uniform(4, 9, 3)
-    angles = rng.uniform(75, 115, 3)
+    """Return random a, b, c (Å) and α, β, γ (degrees) of a conventional cell that the space group allows.
+
+    Half of them have lattices with more symmetry than the group asks for, where the axes are hard to tell apart.
+    """
+    a, b, c = rng.uniform(4, 9, 3) if rng.random() < 0.5 else rng.choice(EQUAL_LENGTHS, 3)
+    angles = rng.uniform(75, 115, 3) if rng.random() < 0.5 else rng.choice(EQUAL_ANGLES, 3)
     return {
         "triclinic": [a, b, c, *angles],
         "monoclinic": [a, b, c, 90, 90 + abs(angles[1] - 90), 90],
@@ -64,7 +78,7 @@ def random_crystal(number: int, rng: np.random.Generator, *, orbits: int = 2) ->
     numbers = np.concatenate([[element] * len(positions) for element, positions in sites])
     frac = np.concatenate([positions for _, positions in sites])
     nearest = Crystal(lattice_from_parameters(parameters), frac, numbers).min_distance
-    if nearest < 0.02:
+    if nearest < 0.1:
         return random_crystal(number, rng, orbits=orbits)
     parameters[:3] *= max(1.0, 1.2 / nearest)
     return Crystal(lattice_from_parameters(parameters), frac, numbers)
@@ -75,9 +89,8 @@ def redescribed(crystal: Crystal, rng: np.random.Generator, *, volume: int = 1) 
     basis = unimodular(rng) @ hermite(rng, volume)
     spread = supercell(crystal, basis)
     order = rng.permutation(len(spread))
-    moved = Crystal(spread.lattice @ rotation(rng), spread.frac_coords + rng.random(3), spread.numbers,
-                    spread.oxidation_states)  # fmt: skip
-    return moved.select(order)
+    lattice, frac = spread.lattice @ rotation(rng), spread.frac_coords + rng.random(3)
+    return Crystal(lattice, frac, spread.numbers, spread.oxidation_states).select(order)
 
 
 def supercell(crystal: Crystal, basis: NDArray[np.int64]) -> Crystal:

@@ -112,6 +112,12 @@ class Crystal:
         """Return the same crystal with other oxidation states, shape (n,)."""
         return Crystal(self.lattice, self.frac_coords, self.numbers, np.asarray(states))
 
+    def select(self, sites: ArrayLike) -> Crystal:
+        """Return the crystal with its sites taken by index, shape (m,)."""
+        index = np.asarray(sites)
+        states = None if self.oxidation_states is None else self.oxidation_states[index]
+        return Crystal(self.lattice, self.frac_coords[index], self.numbers[index], states)
+
 
 def lengths_angles(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a, b, c in Å and α, β, γ in degrees of row vectors, shapes (..., 3, 3) to (..., 6)."""

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 SYMPREC = 0.01
 """Å; positions closer than this to a symmetric arrangement are moved onto it."""
+MAX_DENSITY_CHANGE = 0.01
+"""Relative; a symmetry search that changes the atoms per volume by more has merged atoms or cells wrongly."""
 METRIC_TOLERANCE = 1e-4
 """Relative; axes whose lengths and angles agree within it are settings of one lattice."""
 COMPARISON_GRID = 1008
 """Settings are compared on this grid, so that rounding noise cannot decide; 24 divides it."""
+FINER = 32
+"""Settings that the comparison grid cannot tell apart are compared on one that is finer by this factor."""
 ORIGIN_DENOMINATOR = 48
 """Origins that normalisers leave open are multiples of 1/48 in a primitive basis (International Tables A, 3.5.2)."""
 _STATE_OFFSET = 64
@@ -73,7 +77,8 @@ def canonical(crystal: Crystal, symprec: float = SYMPREC) -> Crystal:
     Raises
     ------
     CrystalError
-        If moyo finds no symmetry at all, which happens for overlapping atoms.
+        If moyo finds no symmetry at all, which happens for overlapping atoms, or loses atoms, which happens where
+        sites are as far from a symmetric arrangement as `symprec` allows.
     """
     ways = settings(crystal, symprec)
     lattice = lattice_from_parameters(ways.parameters[ways.best])
@@ -95,7 +100,7 @@ def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
     ways, keys = _sorted_sites(ways, species)
     rows = np.repeat(parameters, len(shifted), axis=0)
     numbers, states = _decode_species(species, known=crystal.oxidation_states is not None)
-    best = _smallest(np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1))
+    best = _smallest(np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1), ways)
     return Settings(rows, ways, numbers, states, dataset.number, best)
 
 
@@ -113,9 +118,16 @@ def _dataset(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
     _quieten_moyo()
     cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), _encode_species(crystal).tolist())
     try:
-        return moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
+        dataset = moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
     except ValueError as error:
         raise CrystalError(f"no symmetry found at {symprec=} Å ({error}); check for overlapping atoms") from error
+    primitive = dataset.prim_std_cell
+    volume = abs(float(np.linalg.det(primitive.basis)))
+    if abs(volume * len(crystal) / (crystal.volume * len(primitive.numbers)) - 1) > MAX_DENSITY_CHANGE:
+        raise CrystalError(
+            f"symmetry at {symprec=} Å is ambiguous: the search changed the density; use another symprec"
+        )
+    return dataset
 
 
 @cache
@@ -286,12 +298,20 @@ def _sorted_sites(
     return np.take_along_axis(wrapped, order[..., None], axis=1), np.take_along_axis(keys, order, axis=1)
 
 
-def _smallest(table: NDArray[np.int64]) -> int:
-    """Index of the row that comes first in lexicographic order."""
+def _smallest(table: NDArray[np.int64], ways: NDArray[np.float64]) -> int:
+    """Index of the row that comes first in lexicographic order; what one grid holds for equal goes by a finer one."""
+    rows = _first_rows(table)
+    fine = np.round(ways[rows] * COMPARISON_GRID * FINER).astype(np.int64) % (COMPARISON_GRID * FINER)
+    fine = fine.reshape(len(rows), -1)
+    return int(rows[0] if (fine == fine[0]).all() else rows[_first_rows(fine)[0]])
+
+
+def _first_rows(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices of the rows that come first in lexicographic order, all alike."""
     rows = np.arange(len(table))
     for column in table.T:
         values = column[rows]
         rows = rows[values == values.min()]
         if len(rows) == 1:
             break
-    return int(rows[0])
+    return rows

@@ -3,12 +3,17 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+
+if TYPE_CHECKING:
+    from materium.generate.engine import Materium
+    from materium.generate.request import Request
+    from materium.generate.writer import RunFolder
 
 
 def generate(
@@ -35,7 +40,7 @@ def generate(
         float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
     ] = None,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(help="Crystals written together; it changes the speed alone.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = 128,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
@@ -76,7 +81,7 @@ def generate(
     _run(request, out, model, device, batch_size=batch_size, quiet=quiet)
 
 
-def _run(request: Any, out: Path, model: Path | None, device: str, *, batch_size: int, quiet: bool) -> None:
+def _run(request: "Request", out: Path, model: Path | None, device: str, *, batch_size: int, quiet: bool) -> None:
     from materium.generate.engine import load
     from materium.generate.writer import RunFolder, RunInfo
     from materium.model.device import resolve_device
@@ -94,7 +99,7 @@ def _run(request: Any, out: Path, model: Path | None, device: str, *, batch_size
     console.print(make_table(("", "result"), _facts(run.summary(), out)))
 
 
-def _write(engine: Any, run: Any, request: Any, *, batch_size: int, quiet: bool) -> None:
+def _write(engine: "Materium", run: "RunFolder", request: "Request", *, batch_size: int, quiet: bool) -> None:
     try:
         with make_progress(quiet=quiet) as progress:
             task = progress.add_task("generating", total=request.n, completed=run.done)
@@ -105,10 +110,10 @@ def _write(engine: Any, run: Any, request: Any, *, batch_size: int, quiet: bool)
                     run.add(waiting)
                     progress.advance(task, len(waiting))
                     waiting = []
-    except BaseException:
-        run.pause()
-        raise
-    run.finish()
+        run.finish()
+    finally:
+        if not run.finished:
+            run.pause()
 
 
 def _facts(summary: dict[str, float], out: Path) -> list[tuple[str, str]]:

@@ -33,16 +33,20 @@ def prepare(
 
         materium prepare crystals.csv --out data/mine
     """
+    from materium.convert import atomic_numbers
     from materium.data.prepare import PrepareConfig
     from materium.data.prepare import prepare as write_shards
+    from materium.tokens.tokenizer import TokenizerConfig
 
+    elements = tuple(symbol.strip() for symbol in exclude_elements.split(",") if symbol.strip())
+    atomic_numbers(elements), TokenizerConfig.preset(tokenizer)  # a misspelt name is seen here, not after all the rows
     config = PrepareConfig(
         tokenizer=tokenizer,
         oxidation_states=oxidation_states,
         max_sites=max_sites,
         max_length=max_length,
         max_energy_above_hull=max_energy_above_hull,
-        exclude_elements=tuple(symbol.strip() for symbol in exclude_elements.split(",") if symbol.strip()),
+        exclude_elements=elements,
         symprec=symprec,
         views=views,
         val_fraction=val_fraction,

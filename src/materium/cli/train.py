@@ -1,12 +1,15 @@
 """`materium train`: from shards to a model."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, OutOption, QuietOption, SeedOption
+
+if TYPE_CHECKING:
+    from materium.train.loop import Report, Run
 
 
 def train(
@@ -25,7 +28,7 @@ def train(
     optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = "muon",
     learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = 2e-3,
     muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = 4e-3,
-    dropout: Annotated[float, typer.Option(help="On the branches of each block.")] = 0.0,
+    dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
     bfloat16: Annotated[bool, typer.Option(help="Compute matrix products in bfloat16.")] = True,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
     seed: SeedOption = 0,
@@ -63,8 +66,8 @@ def train(
         bfloat16=bfloat16,
         mix=mix,
     )
-    changes = {} if dropout == 0 else {"dropout": dropout}
-    run = Run(data, out, ModelConfig.preset(preset, **changes), config, resolve_device(device), events=tensorboard)
+    model = ModelConfig.preset(preset, **({} if dropout is None else {"dropout": dropout}))
+    run = Run(data, out, model, config, resolve_device(device), events=tensorboard)
     console = make_console(quiet=quiet)
     console.print(
         f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
@@ -94,12 +97,12 @@ def parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
-def _fit(run: Any, *, quiet: bool) -> dict[str, float]:
+def _fit(run: "Run", *, quiet: bool) -> dict[str, float]:
     with make_progress(quiet=quiet) as progress:
         task = progress.add_task("training", total=1000)
 
-        def report(now: Any) -> None:
+        def report(now: "Report") -> None:
             text = f"epoch {now.epoch}, loss {now.loss:.3f}"
             progress.update(task, completed=int(1000 * now.share), description=text)
 
-        return dict(run.fit(report))
+        return run.fit(report)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,23 +47,25 @@ class Mix:
         For a row that is told something: probability of each single condition.
     """
 
-    orders: Mapping[Order, float] = field(default_factory=lambda: {"high": 1.0})
-    lattice_first: float = 0.0
-    other_setting: float = 0.0
-    conditional: float = 0.5
+    orders: Mapping[Order, float] = field(
+        default_factory=lambda: {"high": 0.6, "random": 0.2, "low": 0.08, "xyz": 0.06, "electronegativity": 0.06}
+    )
+    lattice_first: float = 0.1
+    other_setting: float = 0.25
+    conditional: float = 0.4
     keep: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse an unknown order or weights that cannot be probabilities."""
         unknown = set(self.orders) - set(ORDERS)
-        if unknown or not sum(self.orders.values()) > 0 or min(self.orders.values()) < 0:
+        if unknown or not 0 < sum(self.orders.values()) < inf or min(self.orders.values()) < 0:
             raise DataError(f"orders {dict(self.orders)}: give weights, not all zero, for some of {', '.join(ORDERS)}")
         for name in ("lattice_first", "other_setting", "conditional", "keep"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DataError(f"{name} = {getattr(self, name)} is no probability; give a number from 0 to 1")
 
 
-CANONICAL = Mix(conditional=0.0)
+CANONICAL = Mix({"high": 1.0}, lattice_first=0.0, other_setting=0.0, conditional=0.0)
 """Every row in canonical setting and order, told nothing."""
 
 

@@ -118,6 +118,7 @@ def prepare(
     rows = _with_splits(rows, config)
     tokenizer = Tokenizer(_tokenizer_config(rows["train"], config))
     counts = {split: _write(out / split, rows[split], tokenizer) for split in SPLITS if split in rows}
+    _require_some(counts["train"]["kept"], counts["train"]["rows"], counts["train"]["rejected"])
     manifest = {
         "format": FORMAT,
         "identity": identity,
@@ -128,7 +129,7 @@ def prepare(
         "splits": counts,
     }
     _write_json(out / "manifest.json", manifest)
-    return manifest
+    return read_manifest(out)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -256,9 +257,7 @@ def _split_of(formula: oxidation.Formula, wanted: dict[str, float]) -> str:
 def _tokenizer_config(rows: list[Prepared], config: PrepareConfig) -> TokenizerConfig:
     """The preset, with its lattice range taken from the rows where the preset leaves that open."""
     parameters = [row.parameters for row in rows if row.parameters is not None]
-    if not parameters:
-        reasons = Counter(row.reason for row in rows).most_common(3)
-        raise DataError(f"no crystal is left of {len(rows)} rows; the reasons: {reasons}")
+    _require_some(len(parameters), len(rows), Counter(_general(row.reason) for row in rows if row.reason))
     source = {} if config.oxidation_states else {"species": _without_states()}
     preset = TokenizerConfig.preset(config.tokenizer, max_sites=config.max_sites, **source)
     if config.tokenizer == "paper":
@@ -266,6 +265,12 @@ def _tokenizer_config(rows: list[Prepared], config: PrepareConfig) -> TokenizerC
     lengths = np.concatenate(parameters)[:, :3]
     span = (floor(lengths.min() * 0.95 * 10) / 10, ceil(lengths.max() * 1.05 * 10) / 10)
     return replace(preset, length_ranges=(span, span, span))
+
+
+def _require_some(kept: int, rows: int, reasons: Mapping[str, int]) -> None:
+    if kept == 0:
+        most = ", ".join(f"{reason} ({count})" for reason, count in Counter(reasons).most_common(3))
+        raise DataError(f"no crystal is left of {rows} rows; the reasons: {most or 'the table is empty'}")
 
 
 def _without_states() -> tuple[tuple[int, int], ...]:

@@ -13,24 +13,25 @@ from materium.generate import sample
 from materium.generate.request import Request
 from materium.model.attention import KeyValueCache
 from materium.model.checkpoint import load_checkpoint
-from materium.model.likelihood import TOKEN_TYPES, nll
+from materium.model.likelihood import TOKEN_TYPES, exact_nll
 from materium.tokens.grammar import Grammar, State
 from materium.tokens.tokenizer import Tokenizer
-from materium.tokens.vocab import SOS, Role
+from materium.tokens.vocab import PAD, SOS, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from pymatgen.core import Structure
     from torch import Tensor
 
+    from materium.convert import Structure
     from materium.crystal import Crystal
     from materium.model.conditions import Conditions
     from materium.model.transformer import Transformer
 
 BATCH = 128
+SCORE_BATCH = 32
 ROW_STEP = 16
 """Rows of a batch are a multiple of it: matrix products of fewer rows take another path through the CPU's kernels,
 whose last bits differ, and structure i must not depend on the size of the batch."""
@@ -106,33 +107,49 @@ class Materium:
             yield from write_batch(self.model, self.grammar, request, range(first, min(first + batch_size, request.n)))
 
     def log_likelihoods(self, crystals: Sequence[Crystal], request: Request | None = None) -> list[dict[str, float]]:
-        """Return ln p in nats, in all and by token type, of the canonical sentence of each crystal.
+        """Return ln p in nats, in all and by token type, of the canonical sentence of each crystal; see `score`.
 
         Raises
         ------
         MateriumError
             If a crystal has no sentence: too many sites, an unusual cell, overlapping atoms.
         """
+        request = request or Request()
+        return self.score([self.sentence(crystal, request) for crystal in crystals], request)
+
+    def sentence(self, crystal: Crystal, request: Request) -> NDArray[np.int64]:
+        """Return the canonical sentence of a crystal in the layout of a request; errors as in `log_likelihoods`."""
         from materium.symmetry import canonical
         from materium.tokens.oxidation import with_guess
 
-        request = request or Request()
         has_states = any(state for _, state in self.tokenizer.config.species)
-        figures = []
-        for crystal in crystals:
-            charged = with_guess(crystal)[0] if has_states else crystal
-            parts = self.tokenizer.parts(canonical(charged.check_distances()))
-            tokens = self.tokenizer.sentence(parts, request.order, lattice_first=request.lattice_first)
-            figures.append(self._scored(tokens, request))
-        return figures
+        charged = with_guess(crystal)[0] if has_states else crystal
+        parts = self.tokenizer.parts(canonical(charged.check_distances()))
+        return self.tokenizer.sentence(parts, request.order, lattice_first=request.lattice_first)
+
+    def score(self, sentences: Sequence[NDArray[np.int64]], request: Request) -> list[dict[str, float]]:
+        """Return ln p in nats, in all and by token type, of sentences under the masks that sampling applies.
+
+        Temperature 1 and guidance 1, whatever the request says; its conditions and its layout count.
+        """
+        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+        figures: dict[int, dict[str, float]] = {}
+        for first in range(0, len(order), SCORE_BATCH):
+            chosen = order[first : first + SCORE_BATCH]
+            figures |= zip(chosen, self._scored([sentences[i] for i in chosen], request), strict=True)
+        return [figures[i] for i in range(len(sentences))]
 
     @torch.inference_mode()
-    def _scored(self, tokens: NDArray[np.int64], request: Request) -> dict[str, float]:
-        sentence = torch.from_numpy(tokens)[None].to(self.device)
-        roles = self.grammar.roles(sentence, torch.tensor([request.lattice_first], device=self.device))
-        costs, kinds = nll(self.model, self.grammar, sentence, roles, request.told(1).to(self.device))
-        by_type = {name: -float(costs[kinds == kind].sum()) for kind, name in enumerate(TOKEN_TYPES)}
-        return {"log_likelihood": -float(costs.sum()), **by_type}
+    def _scored(self, sentences: Sequence[NDArray[np.int64]], request: Request) -> list[dict[str, float]]:
+        rows = [torch.from_numpy(tokens) for tokens in sentences]
+        tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD).to(self.device)
+        roles = self.grammar.roles(tokens, torch.full((len(rows),), request.lattice_first, device=self.device))
+        told = request.told(len(rows)).to(self.device)
+        costs, kinds = exact_nll(self.model, self.grammar, tokens, roles, told)
+        columns = {"log_likelihood": -costs.double().sum(1)}
+        for kind, name in enumerate(TOKEN_TYPES):
+            columns[name] = -costs.double().where(kinds == kind, 0).sum(1)
+        return [dict(zip(columns, row, strict=True)) for row in torch.stack([*columns.values()], dim=1).tolist()]
 
 
 def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> Materium:
@@ -156,7 +173,7 @@ def make_request(n: int, seed: int, formula: str | None, options: dict[str, Any]
 @torch.inference_mode()
 def write_batch(model: Transformer, grammar: Grammar, request: Request, indices: range) -> list[Sample]:
     """Return the sentences of some structures of a request, in their order."""
-    batch = Decoding.start(model, grammar, request, indices)
+    batch = Decoding(model, grammar, request, indices)
     while not batch.done():
         batch.step()
         batch.shrink()
@@ -166,33 +183,24 @@ def write_batch(model: Transformer, grammar: Grammar, request: Request, indices:
 class Decoding:
     """Sentences that are being written together; rows beyond the asked ones fill the batch up and are thrown away."""
 
-    def __init__(self, model: Transformer, grammar: Grammar, request: Request, slots: Tensor, steps: int) -> None:
-        """Reserve the table of tokens; `slots` names, for each row, the structure's number, shape (B,)."""
-        self.model, self.grammar, self.request = model, grammar, request
-        device = grammar.device
-        self.slots = slots
-        self.tokens = torch.zeros(len(slots), steps, dtype=torch.long)
-        self.likelihood = torch.zeros(len(slots), dtype=torch.float64)
-        self.rows = torch.arange(len(slots))
+    def __init__(self, model: Transformer, grammar: Grammar, request: Request, indices: range) -> None:
+        """Begin the sentences of structures `indices`: [SOS] is written, and what follows it is known."""
+        self.model, self.grammar, self.request, self.asked = model, grammar, request, len(indices)
+        count, steps, device = -(-len(indices) // ROW_STEP) * ROW_STEP, grammar.tokenizer.max_tokens, grammar.device
+        self.slots = torch.arange(indices.start, indices.start + count)
+        self.rows = torch.arange(count)
+        self.tokens = torch.full((count, steps), PAD)
+        self.likelihood = torch.zeros(count, dtype=torch.float64)
+        self.uniforms = sample.uniforms(request.seed, self.slots.tolist(), steps).to(device)
+        self.state = grammar.start(torch.full((count,), request.lattice_first, device=device))
         self.column = 0
-        self.uniforms = sample.uniforms(request.seed, slots.tolist(), steps).to(device)
-        self.state = grammar.start(torch.full((len(slots),), request.lattice_first, device=device))
-
-    @classmethod
-    def start(cls, model: Transformer, grammar: Grammar, request: Request, indices: range) -> Decoding:
-        """Begin the sentences: [SOS] is written, and what follows it is known."""
-        rows = -(-len(indices) // ROW_STEP) * ROW_STEP
-        slots = torch.arange(indices.start, indices.start + rows)
-        self = cls(model, grammar, request, slots, grammar.tokenizer.max_tokens)
-        self.asked = len(indices)
         self.table = model.embedding.table()
-        self.streams = [request.told(rows)] if request.guidance != 0 else []
-        self.streams += [request.untold(rows)] if request.guidance != 1 else []
-        prefix = [model.conditions.positions(c) for c in self.streams]
-        self.caches = [KeyValueCache(model.config, rows, p + self.tokens.shape[1], self.table) for p in prefix]
-        opening = torch.full((rows,), SOS, device=grammar.device)
-        self._take(opening, [c.to(grammar.device) for c in self.streams])
-        return self
+        streams = [request.told(count)] if request.guidance != 0 else []
+        streams += [request.untold(count)] if request.guidance != 1 else []
+        room = [model.conditions.positions(told) + steps for told in streams]
+        self.caches = [KeyValueCache(model.config, count, positions, self.table) for positions in room]
+        self.hidden: list[Tensor] = []
+        self._take(torch.full((count,), SOS, device=device), [told.to(device) for told in streams])
 
     def done(self) -> bool:
         """Whether every sentence has ended."""
@@ -226,7 +234,7 @@ class Decoding:
 
     def finished(self) -> list[Sample]:
         """Return the sentences that were asked for, without padding."""
-        lengths = (self.tokens != 0).sum(1)
+        lengths = (self.tokens != PAD).sum(1)
         rows = zip(self.slots.tolist(), self.tokens.numpy(), lengths.tolist(), self.likelihood.tolist(), strict=True)
         return [Sample(i, tokens[:length], value) for i, tokens, length, value in rows][: self.asked]
 

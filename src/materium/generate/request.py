@@ -62,6 +62,7 @@ class Request:
     def __post_init__(self) -> None:
         """Check every value."""
         _require("n", self.n, self.n >= 1, "at least 1")
+        _require("seed", self.seed, 0 <= self.seed < 2**32, "a whole number from 0 to 2^32 - 1")
         _require("temperature", self.temperature, 0 < self.temperature < math.inf, "a number above 0")
         cold = self.geometry_temperature
         _require("geometry_temperature", cold, cold is None or 0 < cold < math.inf, "a number above 0")
@@ -89,14 +90,8 @@ class Request:
         return Conditions(scalars, elements, counts, torch.full((batch,), layout))
 
     def untold(self, batch: int) -> Conditions:
-        """Return the same layout with nothing told; the formula's positions stay, empty."""
-        told = self.told(batch)
-        return Conditions(
-            torch.full_like(told.scalars, float("nan")),
-            torch.zeros_like(told.elements),
-            torch.zeros_like(told.counts),
-            told.layout,
-        )
+        """Return the same layout with nothing told."""
+        return Conditions.none(batch, layout_id(self.order, lattice_first=self.lattice_first))
 
     def warnings(self, seen: Mapping[str, Seen]) -> list[str]:
         """Return a line for each target outside what training saw."""

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from materium.generate.engine import Sample
     from materium.generate.request import Request
     from materium.tokens.tokenizer import Tokenizer
 
+RUN_PART = "run.part"
 VOLUME_PER_ATOM = (3.0, 250.0)
 """Å³; outside of it a structure is not called valid. The training crystals lie within."""
 TOLERANCES = {"space_group": 0.1, "space_group_fine": 0.01}
@@ -60,14 +63,16 @@ class RunFolder:
         self.folder, self.info, self.tokenizer = folder, info, tokenizer
         self.parts = folder / "parts"
         found = self._found()
-        self.finished = bool(found and found["finished"])
-        self.seconds = float(found["seconds"]) if found else 0.0
+        self.finished: bool = found["finished"] if found else False
+        self.seconds: float = found["seconds"] if found else 0.0
         if self.finished:
+            shutil.rmtree(self.parts, ignore_errors=True)  # a kill between the mark and the clean-up leaves them
             return
-        (folder / "cif").mkdir(parents=True, exist_ok=True)
-        self.parts.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         if found is None:
-            self._write_run(finished=False)
+            self._write_run(finished=False)  # first of all: it is how a folder is known again
+        (folder / "cif").mkdir(exist_ok=True)
+        self.parts.mkdir(exist_ok=True)
         self._mend_extxyz()
         self._since = time.monotonic()
 
@@ -99,15 +104,19 @@ class RunFolder:
         temporary = self.folder / "structures.part"
         pq.write_table(table, temporary)
         temporary.replace(self.folder / "structures.parquet")
-        self.seconds += time.monotonic() - self._since
+        self._note_time()
         self._write_run(finished=True)
         self.finished = True
         shutil.rmtree(self.parts)
 
     def pause(self) -> None:
         """Note the time that was spent, for a run that is stopped."""
-        self.seconds += time.monotonic() - self._since
+        self._note_time()
         self._write_run(finished=False)
+
+    def _note_time(self) -> None:
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
 
     def summary(self) -> dict[str, float]:
         """Return the facts of a finished run: counts, shares of valid and distinct, time and speed."""
@@ -131,22 +140,24 @@ class RunFolder:
     def _found(self) -> dict[str, Any] | None:
         path = self.folder / "run.json"
         if not path.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if self.folder.is_dir() and any(file.name != RUN_PART for file in self.folder.iterdir()):
                 raise RequestError(f"{self.folder} is not empty and holds no run; choose another --out")
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{path} is not JSON ({error}); choose another --out") from error
-        if {"request": found.get("request"), "model": found.get("model")} != self.info.identity:
-            state = "finished" if found.get("finished") else "unfinished"
+            same = all(found[name] == value for name, value in self.info.identity.items())
+            found = {**found, "finished": bool(found["finished"]), "seconds": float(found["seconds"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise RequestError(f"{path} describes no run ({error}); choose another --out") from error
+        if not same:
+            state = "finished" if found["finished"] else "unfinished"
             raise RequestError(f"{self.folder} holds a {state} run with other settings; choose another --out")
         return found
 
     def _write_run(self, *, finished: bool) -> None:
         facts = {**self.info.identity, "command": self.info.command, "versions": self.info.versions}
         data = {**facts, "seconds": round(self.seconds, 3), "finished": finished}
-        temporary = self.folder / "run.part"
+        temporary = self.folder / RUN_PART
         temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         temporary.replace(self.folder / "run.json")
 
@@ -238,7 +249,7 @@ def _crystal(row: dict[str, Any]) -> Crystal:
     return Crystal(cell, frac, np.array(row["atomic_numbers"]), states)
 
 
-def _schema() -> Any:
+def _schema() -> pa.Schema:
     import pyarrow as pa
 
     whole, real, text = pa.int64(), pa.float64(), pa.string()

@@ -46,10 +46,10 @@ class ModelConfig:
     """
 
     width: int = 256
-    layers: int = 8
+    layers: int = 6
     heads: int = 4
     kv_heads: int = 4
-    hidden: int = 768
+    hidden: int = 640
     positions: Literal["standard", "blockwise"] = "standard"
     prefix: Literal["sum", "separate"] = "sum"
     fourier: bool = True

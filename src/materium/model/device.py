@@ -22,7 +22,9 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise MateriumError(f"{name!r} is no device; auto, cpu, cuda, cuda:1 and mps are") from error
-    missing = not present.get(device.type) or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count())
+    missing = not present.get(device.type) or (
+        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    )
     if missing:
         raise MateriumError(f"device {name!r} is not on this machine; 'materium doctor' says what is")
     return device

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-
 from torch import Tensor, nn
 from torch.nn import functional
 

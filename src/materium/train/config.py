@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from materium.data.loader import Mix
+from materium.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,11 @@ class TrainConfig:
     epochs: int = 20
     minutes: float | None = None
     max_tokens: int = 4096
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float = 2e-3
-    muon_learning_rate: float = 4e-3
+    optimiser: Literal["adamw", "muon"] = "muon"
+    learning_rate: float = 3e-3
+    muon_learning_rate: float = 3e-3
     betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.05
+    weight_decay: float = 0.1
     clip: float = 1.0
     warmup: float = 0.03
     ema: float = 0.999
@@ -52,6 +54,21 @@ class TrainConfig:
     checkpoint_minutes: float = 3.0
     validate_epochs: int = 1
     mix: Mix = field(default_factory=Mix)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with which no run can end well."""
+        for name in ("epochs", "max_tokens", "validate_epochs"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("learning_rate", "muon_learning_rate", "clip", "checkpoint_minutes"):
+            self._require(name, 0 < getattr(self, name) < math.inf, "a number above 0")
+        for name in ("warmup", "ema"):
+            self._require(name, 0 <= getattr(self, name) < 1, "a number from 0 to below 1")
+        self._require("minutes", self.minutes is None or 0 < self.minutes < math.inf, "a number above 0")
+        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number from 0 on")
+
+    def _require(self, name: str, good: bool, needed: str) -> None:  # noqa: FBT001 - what is checked, not a switch
+        if not good:
+            raise TrainingError(f"{name} = {getattr(self, name)} is not possible; give {needed}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON types."""

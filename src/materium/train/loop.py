@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 import math
 import time
@@ -13,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from materium.data.loader import CANONICAL, Batch, Loader, encode_labels
+from materium.data.loader import CANONICAL, Batch, Loader, Mix, encode_labels
 from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
-from materium.errors import CheckpointError, TrainingError
+from materium.errors import CheckpointError, DataError, TrainingError
 from materium.model.checkpoint import save_model, write_bytes
 from materium.model.conditions import Conditions, layout_id
 from materium.model.config import ModelConfig, Seen
@@ -29,11 +31,12 @@ from materium.tokens.vocab import Role
 from materium.train.optim import Average, optimisers, schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
+    from torch.utils.tensorboard import SummaryWriter
 
     from materium.train.config import TrainConfig
 
@@ -68,7 +71,7 @@ class Report:
 class Run:
     """A training run: data, model, optimiser and progress, in the folder `out`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a run is what it reads, where it writes, and its settings
         self,
         data: Path,
         out: Path,
@@ -83,15 +86,18 @@ class Run:
         Raises
         ------
         DataError
-            If `data` holds no shards.
+            If `data` holds no shards, or none to validate on.
         TrainingError, CheckpointError
             If `out` holds a run of other settings, or a damaged checkpoint.
         """
         manifest = read_manifest(data)
         tokenizer = Tokenizer(TokenizerConfig.from_dict(manifest["tokenizer"]))
+        tokenizer.config.require(manifest["fingerprint"], str(data))
         self.out, self.config, self.device = out, config, torch.device(device)
         self.train, self.val = read_shard(data / "train"), read_shard(data / "val")
         self.loader = Loader(self.train, tokenizer, config.mix, max_tokens=config.max_tokens, seed=config.seed)
+        if len(self.val) == 0:
+            raise DataError(f"{data / 'val'} has no crystals; prepare with --val, or with a larger --val-fraction")
         self.grammar = Grammar(tokenizer, self.device)
         torch.manual_seed(config.seed)
         settings = ModelConfig.from_dict({**model.to_dict(), "tokenizer": manifest["tokenizer"], "seen": {}})
@@ -101,11 +107,11 @@ class Run:
         self.optimisers = optimisers(self.model, config)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
         self.progress = Progress()
-        self.events = _event_writer(out) if events else None
         self.identity = {"data": manifest["identity"], "model": self.model_config.to_dict(), "train": config.to_dict()}
         self.out.mkdir(parents=True, exist_ok=True)
         if (out / STATE).exists():
             self._resume()
+        self.events = _event_writer(out, self.progress.step) if events else None
 
     def fit(self, report: Callable[[Report], None] | None = None) -> dict[str, float]:
         """Train to the end, with checkpoints on the way, and return the last validation.
@@ -113,16 +119,16 @@ class Run:
         Raises
         ------
         TrainingError
-            If the loss is no longer finite; the last checkpoint stays.
+            If the loss or its gradient is no longer finite; the last checkpoint stays.
         """
         saved, begun = time.monotonic(), time.monotonic() - self.progress.seconds
-        last: dict[str, float] = {}
+        last, at = dict[str, float](), -1
         with CsvLog(self.out / LOG, LOG_COLUMNS, self.progress.step) as log:
             for batch, share in self._schedule(begun):
                 loss, norm = self._step(batch, share)
                 self.progress.seconds = time.monotonic() - begun
                 row = log.add(self.progress, loss, norm, self._rate(), int((batch.roles != Role.PAD).sum()))
-                if row and self.events:
+                if row:
                     self._note(dict(zip(LOG_COLUMNS[3:], map(float, row[3:]), strict=True)))
                 if report:
                     left = self.progress.seconds * (1 - share) / share if share else math.inf
@@ -131,9 +137,9 @@ class Run:
                     self.save()
                     saved = time.monotonic()
                 if self._at_epoch_end():
-                    last = self._validated()
+                    last, at = self._validated(), self.progress.step
                     self.save()
-        return last or self._validated()
+        return last if at == self.progress.step else self._validated()
 
     def _schedule(self, begun: float) -> Iterator[tuple[Batch, float]]:
         """Batches from where the run stands, each with the share of the run that is done."""
@@ -160,18 +166,23 @@ class Run:
         with self.precision():
             costs, kinds = nll(self.model, self.grammar, *tensors(batch, self.device))
         loss = costs.sum() / (kinds >= 0).sum()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            kept = f"the last good checkpoint is {self.out / STATE}" if (self.out / STATE).exists() else "none was kept"
-            message = f"loss is {value} at step {self.progress.step}; {kept}"
-            raise TrainingError(f"{message}; resume with a lower learning rate or stronger clipping")
+        value = self._finite("loss", loss.detach())
         loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
+        norm = self._finite("gradient", torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.average.update(self.model)
         return value, norm
+
+    def _finite(self, name: str, value: Tensor) -> float:
+        """Return the number, or stop before it gets into the weights."""
+        number = float(value)
+        if not math.isfinite(number):
+            kept = f"the last good checkpoint is {self.out / STATE}" if (self.out / STATE).exists() else "none was kept"
+            message = f"{name} is {number} at step {self.progress.step}; {kept}"
+            raise TrainingError(f"{message}; start anew with a lower learning rate or a smaller clip")
+        return number
 
     def precision(self) -> AbstractContextManager[None]:
         """Return the context in which the forward pass runs."""
@@ -183,7 +194,9 @@ class Run:
         return float(self.optimisers[0].param_groups[0]["lr"])
 
     def _at_epoch_end(self) -> bool:
-        return self.progress.batch == 0 and self.progress.epoch % self.config.validate_epochs == 0
+        epoch, config = self.progress.epoch, self.config
+        is_last = config.minutes is None and epoch == config.epochs
+        return self.progress.batch == 0 and (is_last or epoch % config.validate_epochs == 0)
 
     def _validated(self) -> dict[str, float]:
         """Validate the averaged weights, write them as a model, and note the figures."""
@@ -192,13 +205,14 @@ class Run:
         with self.precision():
             figures = validate(averaged, self.grammar, self.val)
         write_row(self.out / VALIDATION_LOG, {"step": self.progress.step, "epoch": self.progress.epoch, **figures})
-        if self.events:
-            self._note({f"validation/{name}": value for name, value in figures.items()})
+        self._note({f"validation/{name}": value for name, value in figures.items()})
         facts = {"steps": self.progress.step, "epochs": self.progress.epoch, "validation": figures}
         save_model(averaged, self.out, {**facts, "train": self.identity["train"], "data": self.identity["data"]})
         return figures
 
     def _note(self, figures: dict[str, float]) -> None:
+        if self.events is None:
+            return
         for name, value in figures.items():
             self.events.add_scalar(name, value, self.progress.step)
         self.events.flush()
@@ -213,9 +227,10 @@ class Run:
         for i, optimiser in enumerate(self.optimisers):
             for j, entry in optimiser.state_dict()["state"].items():
                 state |= {f"optimiser.{i}.{j}.{name}": torch.as_tensor(value) for name, value in entry.items()}
-        facts = {"progress": vars(self.progress), "average_steps": self.average.steps, "identity": self.identity}
-        tensors_ = {name: value.cpu().contiguous() for name, value in state.items()}
-        write_bytes(self.out / STATE, save(tensors_, metadata={"facts": json.dumps(facts)}))
+        progress = {"progress": vars(self.progress), "average_steps": self.average.steps, "identity": self.identity}
+        facts = json.dumps(progress)
+        arrays = {name: value.cpu().contiguous() for name, value in state.items()}
+        write_bytes(self.out / STATE, save(arrays, metadata={"facts": facts, "sha256": _digest(facts, arrays)}))
 
     def _resume(self) -> None:
         facts, state = read_state(self.out / STATE)
@@ -232,14 +247,15 @@ class Run:
         torch.set_rng_state(state["random"])
 
 
-def _event_writer(out: Path) -> Any:
+def _event_writer(out: Path, step: int) -> SummaryWriter:
+    """TensorBoard's log, without what an interrupted run noted after `step`."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TrainingError(
             "TensorBoard is not installed; pip install 'materium[train]', or leave its log out"
         ) from error
-    return SummaryWriter(out / "tensorboard")
+    return SummaryWriter(out / "tensorboard", purge_step=step + 1)
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -254,10 +270,23 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
-            return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            metadata = file.metadata()
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        facts = json.loads(metadata["facts"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is no whole training state ({error}); remove it to start anew") from error
+    if metadata.get("sha256", "") not in ("", _digest(metadata["facts"], state)):
+        raise CheckpointError(f"{path} was altered, its checksum is another; remove it to start anew")
+    return facts, state
+
+
+def _digest(facts: str, state: dict[str, Tensor]) -> str:
+    """A checksum of the whole state."""
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _optimiser_state(state: dict[str, Tensor], index: int) -> dict[int, dict[str, Tensor]]:
@@ -299,7 +328,7 @@ def tensors(batch: Batch, device: torch.device | str) -> tuple[Tensor, Tensor, C
 
 
 @torch.no_grad()
-def validate(model: Transformer, grammar: Grammar, shard: Shard, mix: Any = CANONICAL) -> dict[str, float]:
+def validate(model: Transformer, grammar: Grammar, shard: Shard, mix: Mix = CANONICAL) -> dict[str, float]:
     """Return nats a token of each type and nats a crystal on a shard, with one fixed draw of orders and conditions."""
     loader = Loader(shard, grammar.tokenizer, mix, max_tokens=8192, seed=0)
     sums, counts = torch.zeros(len(TOKEN_TYPES)), torch.zeros(len(TOKEN_TYPES))
@@ -316,14 +345,13 @@ def validate(model: Transformer, grammar: Grammar, shard: Shard, mix: Any = CANO
 
 
 class CsvLog:
-    """The log of a run: a row every `LOG_EVERY` steps; lines after the step that is resumed from are dropped."""
+    """The log of a run: a row every `LOG_EVERY` steps; rows after the step that is resumed from are dropped."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
         """Cut the log back to `step` and open it."""
-        kept = [r for r in path.read_text().splitlines()[1:] if int(r.split(",")[0]) <= step] if path.exists() else []
-        path.write_text("\n".join([",".join(columns), *kept]) + "\n")
+        write_bytes(path, _lines(columns, [row for row in read_log(path, columns) if int(row[0]) <= step]))
         self.file = path.open("a", newline="")
-        self.writer = csv.writer(self.file)
+        self.writer = csv.writer(self.file, lineterminator="\n")
         self.losses: list[float] = []
         self.tokens, self.since = 0, time.monotonic()
 
@@ -341,10 +369,10 @@ class CsvLog:
         """Note a step, and return the row if one was due."""
         self.losses.append(loss)
         self.tokens += tokens
-        if len(self.losses) < LOG_EVERY:
+        if progress.step % LOG_EVERY:
             return None
         now = time.monotonic()
-        mean, speed = sum(self.losses) / LOG_EVERY, self.tokens / (now - self.since)
+        mean, speed = sum(self.losses) / len(self.losses), self.tokens / (now - self.since)
         place = (progress.step, progress.epoch, round(progress.seconds, 1))
         row = (*place, f"{mean:.5f}", f"{rate:.3g}", f"{norm:.4g}", round(speed))
         self.writer.writerow(row)
@@ -353,11 +381,22 @@ class CsvLog:
         return row
 
 
+def read_log(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Return the rows of a log; none if there is no file of these columns, and no row that was cut short."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    if not lines or lines[0].strip() != ",".join(columns):
+        return []
+    rows = [line.strip().split(",") for line in lines[1:] if line.endswith("\n")]
+    return [row for row in rows if len(row) == len(columns)]
+
+
 def write_row(path: Path, row: dict[str, float]) -> None:
-    """Append a row to a CSV file, with a header if it is new."""
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
-        if fresh:
-            writer.writeheader()
-        writer.writerow({k: round(v, 5) for k, v in row.items()})
+    """Append a row to a log; what an interrupted run wrote from this step on is dropped."""
+    earlier = [r for r in read_log(path, list(row)) if int(r[0]) < row["step"]]
+    write_bytes(path, _lines(list(row), [*earlier, [round(value, 5) for value in row.values()]]))
+
+
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue().encode()

@@ -1,0 +1,131 @@
+"""`materium score`: a row for every structure, with its likelihood or the reason why it has none."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import materium
+from crystals import MAGNETITE_LIKE, NACL, QUARTZ, SILICON
+from materium import convert
+from materium.cli.main import main
+from tiny import write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def score(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(["score", "--model", str(tiny_checkpoint), *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_every_row_has_a_figure_or_a_reason(score: Callable[..., Any], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """NaCl in its conventional cell: eight sites that are one sentence of two."""
+    write_table(tmp_path / "in.parquet", [NACL, QUARTZ, SILICON, MAGNETITE_LIKE])
+    status, out, _ = score("in.parquet", "--out", "out")
+    assert status == 0
+    assert "mean_log_likelihood" in out
+    rows = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    assert [row["id"] for row in rows] == [f"row-{index}" for index in range(4)]
+    assert [row["reason"] is None for row in rows] == [True, False, True, False]
+    assert "9 sites; at most 5" in rows[1]["reason"]
+    salt = rows[0]
+    assert salt["num_sites"] == 2
+    assert salt["log_likelihood_per_atom"] == salt["log_likelihood"] / 2
+    parts = salt["species"] + salt["coordinate"] + salt["lattice"]
+    assert parts == pytest.approx(salt["log_likelihood"])
+    expected = materium.load(tiny_checkpoint).log_likelihoods([NACL])[0]["log_likelihood"]
+    assert salt["log_likelihood"] == pytest.approx(expected, rel=1e-5)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["structures"], metrics["scored"]) == (4, 2)
+    mean = (salt["log_likelihood"] + rows[2]["log_likelihood"]) / 2
+    assert metrics["mean_log_likelihood"] == pytest.approx(mean)
+
+
+def test_several_sources(score: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "salt.cif").write_text(convert.to_cif(NACL))
+    write_table(tmp_path / "in.parquet", [SILICON])
+    assert score("salt.cif", "in.parquet", "--out", "out")[0] == 0
+    rows = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    assert [row["source"] for row in rows] == ["salt.cif", "in.parquet"]
+
+
+def test_own_crystals_have_the_likelihood_they_were_written_with(
+    score: Callable[..., Any], tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    """Where the sentence that was written is the canonical one of its crystal; of 64 random ones, a few are."""
+    assert main(["generate", "-n", "64", "--quiet", "--model", str(tiny_checkpoint), "--out", "run"]) == 0
+    assert score("run/structures.parquet", "--out", "out")[0] == 0
+    engine = materium.load(tiny_checkpoint)
+    rows = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    compared = 0
+    for run, row in zip(pq.read_table(tmp_path / "run" / "structures.parquet").to_pylist(), rows, strict=True):
+        if row["log_likelihood"] is None:
+            assert row["reason"]
+            continue
+        written = engine.tokenizer.decode(np.array(run["tokens"]))
+        from materium.generate.request import Request
+
+        if engine.sentence(written, Request()).tolist() == run["tokens"]:
+            assert row["log_likelihood"] == pytest.approx(run["log_likelihood"], rel=1e-4)
+            compared += 1
+    assert compared <= len(rows)
+
+
+def test_nothing_to_score_is_no_mean(score: Callable[..., Any], tmp_path: Path) -> None:
+    write_table(tmp_path / "in.parquet", [QUARTZ])
+    assert score("in.parquet", "--out", "out")[0] == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["mean_log_likelihood"] is None
+
+
+def wrong_columns(path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "colour": ["red"]}), path)
+
+
+def truncated(path: Path) -> None:
+    write_table(path, [NACL])
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def missing(_: Path) -> None:
+    """Leave nothing."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(wrong_columns, "column"), (truncated, "in.parquet"), (missing, "in.parquet")]
+)
+def test_sources_that_cannot_be_read(
+    spoil: Callable[[Path], None], said: str, score: Callable[..., Any], tmp_path: Path
+) -> None:
+    spoil(tmp_path / "in.parquet")
+    status, out, err = score("in.parquet", "--out", "out")
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out" / "rows.parquet").exists()
+
+
+def test_result_is_never_overwritten(score: Callable[..., Any], tmp_path: Path) -> None:
+    write_table(tmp_path / "in.parquet", [NACL])
+    assert score("in.parquet", "--out", "out")[0] == 0
+    before = (tmp_path / "out" / "rows.parquet").read_bytes()
+    status, _, err = score("in.parquet", "--out", "out")
+    assert status == 2
+    assert "choose another --out" in err
+    assert (tmp_path / "out" / "rows.parquet").read_bytes() == before

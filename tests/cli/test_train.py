@@ -1,0 +1,126 @@
+"""`materium train`: from shards to a model that generates, and mistakes in one line."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from materium.cli.main import main
+from materium.cli.train import parse_weights
+from materium.errors import MateriumError
+from materium.train.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SHORT = ["--preset", "tiny", "--epochs", "2", "--batch-tokens", "300"]
+
+
+@pytest.fixture
+def train(
+    tmp_path: Path, tiny_shards: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("materium.train.memory.keep_freed_memory", lambda: True)  # it is for a process of its own
+
+    def run(*arguments: str, data: Path = tiny_shards) -> tuple[int, str, str]:
+        status = main(["train", str(data), *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_trains_a_model_that_generates(train: Callable[..., Any], tmp_path: Path) -> None:
+    status, out, err = train(*SHORT, "--out", "model")
+    assert (status, err) == (0, "")
+    assert "24 crystals, from step 0" in out
+    assert "nats_per_crystal" in out
+    assert main(["generate", "--model", "model", "-n", "2", "--out", "run", "--quiet"]) == 0
+    assert (tmp_path / "run" / "structures.parquet").exists()
+    assert "from step 0" not in train(*SHORT, "--out", "model")[1]
+    status, _, err = train(*SHORT, "--out", "model", "--seed", "1")
+    assert status == 2
+    assert "choose another --out" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--preset", "huge"], "base, paper, tiny"),
+        (["--optimiser", "sgd"], "choose adamw or muon"),
+        (["--learning-rate", "-1"], "learning_rate = -1.0"),
+        (["--muon-learning-rate", "0"], "muon_learning_rate"),
+        (["--dropout", "1.5"], "dropout = 1.5"),
+        (["--minutes", "-1"], "minutes = -1.0"),
+        (["--epochs", "0"], "epochs"),
+        (["--batch-tokens", "1"], "batch-tokens"),
+        (["--orders", "high=much"], "write orders like"),
+        (["--orders", "heavy=1"], "high, low"),
+        (["--orders", "high=-1"], "weights"),
+        (["--conditional", "2"], "conditional"),
+        (["--lattice-first", "-1"], "lattice_first"),
+        (["--device", "cuda"], "not on this machine"),
+        (["--epoch", "3"], "--epochs"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], said: str, train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    status, out, err = train(*SHORT, "--out", "model", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "model").exists()
+
+
+def test_folder_without_shards(train: Callable[..., Any], tmp_path: Path) -> None:
+    status, _, err = train(*SHORT, "--out", "model", data=tmp_path)
+    assert status == 2
+    assert "materium prepare" in err
+
+
+def test_ctrl_c_is_one_line_and_the_run_goes_on(
+    tmp_path: Path, tiny_shards: Path, offline_environment: dict[str, str], train: Callable[..., Any]
+) -> None:
+    arguments = ["--preset", "tiny", "--epochs", "2000", "--batch-tokens", "300", "--out", "model"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "materium", "train", str(tiny_shards), *arguments],
+        cwd=tmp_path,
+        env=offline_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        waiting = time.monotonic()
+        while not (tmp_path / "model" / "state.safetensors").exists():
+            assert process.poll() is None
+            assert time.monotonic() - waiting < 60
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "what was finished stays" in err
+    assert err.count("\n") == 1
+    status, _, err = train(*SHORT, "--out", "model")
+    assert status == 2
+    assert "other data or settings" in err
+
+
+def test_weights_of_orders() -> None:
+    assert parse_weights("high=0.6, random=0.4") == {"high": 0.6, "random": 0.4}
+    assert parse_weights("high") == {"high": 1.0}
+    with pytest.raises(MateriumError, match="is no weight"):
+        parse_weights("high=x")
+
+
+def test_memory_setting_is_there_to_be_taken() -> None:
+    assert callable(keep_freed_memory)

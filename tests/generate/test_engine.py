@@ -1,0 +1,200 @@
+"""The fast engine: the same sentences as the plain decoder, whatever the batch, and their exact likelihood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+import materium
+from crystals import KNOWN, NACL, QUARTZ, SILICON
+from materium.errors import CrystalError, RequestError, TokenError
+from materium.generate.engine import Materium, Sample, make_request
+from materium.generate.naive import write_sentence
+from materium.generate.request import Request
+from tiny import save_tiny, tiny_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from materium.crystal import Crystal
+
+REQUESTS: list[dict[str, Any]] = [
+    {},
+    {"lattice_first": True, "order": "low"},
+    {"temperature": 0.7, "geometry_temperature": 0.3},
+    {"temperature": 1.5, "top_p": 0.8},
+    {"conditions": {"density": 3.5, "num_sites": 4}},
+    {"conditions": {"reduced_formula": "TiO2", "density": 4.0}, "guidance": 2.0, "top_p": 0.95},
+    {"conditions": {"reduced_formula": "TiO2"}, "guidance": 0.5, "lattice_first": True},
+    {"conditions": {"chemical_system": "Na-Cl", "band_gap": 1.0}, "guidance": 0.0},
+]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Materium:
+    return tiny_engine(tmp_path_factory.mktemp("model"))
+
+
+def equal(one: Iterable[Sample], other: Iterable[Sample]) -> None:
+    """Hold two lists of samples to the same tokens and bit-equal likelihoods."""
+    for a, b in zip(one, other, strict=True):
+        assert (a.index, a.log_likelihood) == (b.index, b.log_likelihood)
+        np.testing.assert_array_equal(a.tokens, b.tokens)
+
+
+@pytest.mark.parametrize("options", REQUESTS)
+def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str, Any]) -> None:
+    request = Request(n=20, seed=5, **options)
+    for written in engine.samples(request):
+        expected = write_sentence(engine.model, engine.grammar, request, written.index)
+        np.testing.assert_array_equal(written.tokens, expected.numpy())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"positions": "blockwise"}, {"prefix": "separate"}, {"kv_heads": 2}, {"fourier": False}]
+)
+def test_same_sentences_for_every_kind_of_network(tmp_path: Path, changes: dict[str, Any]) -> None:
+    engine = tiny_engine(tmp_path, **changes)
+    request = Request(n=12, conditions={"reduced_formula": "NaCl"}, guidance=1.5)
+    for written in engine.samples(request):
+        expected = write_sentence(engine.model, engine.grammar, request, written.index)
+        np.testing.assert_array_equal(written.tokens, expected.numpy())
+
+
+@pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
+def test_structures_do_not_depend_on_the_batch(engine: Materium, options: dict[str, Any]) -> None:
+    request = Request(n=64, seed=3, **options)
+    together = list(engine.samples(request, batch_size=64))
+    assert len({len(written.tokens) for written in together}) > 3
+    equal(engine.samples(request, start=22, batch_size=7), together[22:])
+    equal(engine.samples(request, start=57, batch_size=1), together[57:])
+    equal(engine.samples(request, start=37, batch_size=64), together[37:])
+    equal(engine.samples(Request(n=9, seed=3, **options)), together[:9])
+
+
+@pytest.mark.parametrize("lattice_first", [False, True])
+def test_every_sentence_can_be_read(engine: Materium, lattice_first: bool) -> None:
+    request = Request(n=200, temperature=2.0, lattice_first=lattice_first)
+    for written in engine.samples(request):
+        crystal = engine.tokenizer.decode(written.tokens)
+        parts = engine.tokenizer.parse(written.tokens)
+        assert 1 <= len(crystal) == len(parts.species) <= engine.tokenizer.config.max_sites
+
+
+@pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[1], REQUESTS[3], REQUESTS[4]])
+def test_likelihood_of_what_is_written_is_its_score(engine: Materium, options: dict[str, Any]) -> None:
+    """Ln p at temperature 1, whatever temperature it was sampled at: the masks of both are the same."""
+    request = Request(n=32, seed=1, **options)
+    written = list(engine.samples(request))
+    figures = engine.score([sample.tokens for sample in written], request)
+    found = [figure["log_likelihood"] for figure in figures]
+    np.testing.assert_allclose(found, [sample.log_likelihood for sample in written], rtol=1e-4, atol=1e-4)
+    for figure in figures:
+        assert figure["species"] + figure["coordinate"] + figure["lattice"] == pytest.approx(figure["log_likelihood"])
+
+
+def test_guidance_zero_is_the_model_that_is_told_nothing(engine: Materium) -> None:
+    conditions = {"reduced_formula": "TiO2", "density": 4.0}
+    equal(engine.samples(Request(n=16, conditions=conditions, guidance=0.0)), engine.samples(Request(n=16)))
+
+
+def test_conditions_are_heard(engine: Materium) -> None:
+    plain = [written.tokens.tolist() for written in engine.samples(Request(n=16))]
+    told = [written.tokens.tolist() for written in engine.samples(Request(n=16, conditions={"density": 9.0}))]
+    assert plain != told
+
+
+def test_samples_come_in_order(engine: Materium) -> None:
+    found = [written.index for written in engine.samples(Request(n=23), start=4, batch_size=6)]
+    assert found == list(range(4, 23))
+
+
+def test_batch_of_none_is_refused(engine: Materium) -> None:
+    with pytest.raises(RequestError, match="batch size = 0"):
+        next(engine.samples(Request(), batch_size=0))
+
+
+def test_score_of_crystals(engine: Materium) -> None:
+    crystals = [NACL, SILICON, NACL]
+    together = engine.log_likelihoods(crystals)
+    assert together[0] == together[2]
+    for crystal, figures in zip(crystals, together, strict=True):
+        alone = engine.log_likelihoods([crystal])[0]
+        assert alone["log_likelihood"] == pytest.approx(figures["log_likelihood"], rel=1e-5)
+        assert alone["log_likelihood"] < 0
+    assert engine.log_likelihoods([]) == []
+
+
+def test_score_does_not_depend_on_the_description(engine: Materium) -> None:
+    """The same crystal in another cell and with another origin has the same sentence."""
+    shifted = materium.Crystal(NACL.lattice, NACL.frac_coords + 0.25, NACL.numbers, NACL.oxidation_states)
+    found = [figures["log_likelihood"] for figures in engine.log_likelihoods([NACL, shifted])]
+    assert found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize(
+    ("crystal", "error"),
+    [
+        (QUARTZ, TokenError),
+        (materium.Crystal(4 * np.eye(3), [[0, 0, 0], [0.01, 0, 0]], [11, 17]), CrystalError),
+        (materium.Crystal(4 * np.eye(3), [[0, 0, 0]], [92]), TokenError),
+        (materium.Crystal(400 * np.eye(3), [[0, 0, 0]], [11]), TokenError),
+    ],
+)
+def test_crystals_without_a_sentence(engine: Materium, crystal: Crystal, error: type[Exception]) -> None:
+    """Too many sites, overlapping atoms, an element without a token, a cell beyond the grid."""
+    with pytest.raises(error):
+        engine.log_likelihoods([crystal])
+
+
+def test_python_interface(tmp_path: Path) -> None:
+    model = materium.load(str(save_tiny(tmp_path)))
+    found = model.generate(4, seed=1, formula="NaCl", guidance=0.5, temperature=0.8)
+    assert [s.properties["index"] for s in found] == [0, 1, 2, 3]
+    assert {s.properties["seed"] for s in found} == {1}
+    assert all(s.properties["log_likelihood"] < 0 and s.volume > 0 for s in found)
+    again = model.generate(2, seed=1, formula="NaCl", guidance=0.5, temperature=0.8)
+    assert again == found[:2]
+
+
+def test_options_are_fields_or_conditions() -> None:
+    request = make_request(3, 1, "TiO2", {"density": 4.0, "top_p": 0.9, "conditions": {"band_gap": 1.0}})
+    assert dict(request.conditions) == {"reduced_formula": "TiO2", "density": 4.0, "band_gap": 1.0}
+    assert (request.n, request.seed, request.top_p) == (3, 1, 0.9)
+    with pytest.raises(RequestError, match="did you mean density"):
+        make_request(3, 1, None, {"densty": 4.0})
+
+
+def test_model_that_ships_writes_through_python() -> None:
+    """The four lines of the README."""
+    found = materium.load().generate(4, seed=1, formula="NaCl")
+    assert len(found) == 4
+    assert all({"index", "seed", "log_likelihood"} <= structure.properties.keys() for structure in found)
+
+
+def test_model_that_ships_does_not_depend_on_the_batch() -> None:
+    """Its width takes other paths through the CPU's kernels than the tiny one's."""
+    engine = materium.load()
+    request = Request(n=40, seed=7)
+    together = list(engine.samples(request, batch_size=40))
+    equal(engine.samples(request, start=20, batch_size=13), together[20:])
+    equal(engine.samples(request, start=39, batch_size=1), together[39:])
+
+
+def test_model_that_ships_knows_real_crystals() -> None:
+    """A crystal of the textbook is likelier than the same sites with their species exchanged at random."""
+    engine = materium.load()
+    titania = KNOWN["TiO2"]
+    swapped = materium.Crystal(titania.lattice, titania.frac_coords, np.array([8, 22, 8, 8, 22, 8]))
+    real, wrong = (figures["log_likelihood"] for figures in engine.log_likelihoods([titania, swapped]))
+    assert real > wrong
+
+
+def test_nothing_is_trained_by_accident(engine: Materium) -> None:
+    list(engine.samples(Request(n=2)))
+    assert all(weight.grad is None for weight in engine.model.parameters())
+    assert torch.is_grad_enabled()

@@ -1,0 +1,79 @@
+"""The links of sampling, each without a model."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from materium.generate import sample
+
+LOGITS = torch.tensor([[0.0, 1.0, 2.0, -1.0], [3.0, 3.0, 0.0, 0.0]])
+
+
+def test_guidance_blends() -> None:
+    told, untold = LOGITS, LOGITS.flip(1)
+    assert torch.equal(sample.guide(told, untold, 0), untold)
+    assert torch.equal(sample.guide(told, untold, 1), told)
+    torch.testing.assert_close(sample.guide(told, untold, 2), 2 * told - untold)
+
+
+def test_mask_leaves_the_legal_ones() -> None:
+    legal = torch.tensor([[True, False, True, False]] * 2)
+    found = sample.mask(LOGITS, legal)
+    assert found.isfinite().equal(legal)
+    assert torch.equal(found[legal], LOGITS[legal])
+
+
+def test_temperature_of_each_row() -> None:
+    found = sample.temper(LOGITS, torch.tensor([[2.0], [0.5]]))
+    assert torch.equal(found[0], LOGITS[0] / 2)
+    assert torch.equal(found[1], LOGITS[1] / 0.5)
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(1.0, 4), (0.99, 4), (0.9, 3), (0.6, 1), (1e-9, 1)])
+def test_cut_keeps_the_likeliest_that_hold_the_share(top_p: float, kept: int) -> None:
+    """Their probabilities are 0.64, 0.24, 0.09, 0.03."""
+    found = sample.cut(LOGITS[:1], top_p)
+    assert int(found.isfinite().sum()) == kept
+    assert found.argmax() == LOGITS[0].argmax()
+
+
+def test_cut_never_brings_back_what_is_illegal() -> None:
+    masked = LOGITS[:1].clone()
+    masked[0, 2] = -math.inf
+    assert sample.cut(masked, 0.5)[0, 2] == -math.inf
+    assert sample.cut(masked, 1.0)[0, 2] == -math.inf
+
+
+def test_draw_inverts_the_distribution() -> None:
+    """Probabilities 0.1, 0.2, 0.3, 0.4: their sums are the borders."""
+    logits = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).log().expand(6, -1)
+    uniform = torch.tensor([0.0, 0.0999, 0.1001, 0.2999, 0.5999, 0.9999], dtype=torch.float64)
+    assert sample.draw(logits, uniform).tolist() == [0, 0, 1, 1, 2, 3]
+
+
+def test_draw_never_takes_what_is_impossible() -> None:
+    """At the very ends of [0, 1), where rounding could step over."""
+    logits = torch.tensor([[-math.inf, 0.0, -math.inf, 1.0, -math.inf]]).expand(3, -1)
+    uniform = torch.tensor([0.0, 0.5, 1 - 2**-53], dtype=torch.float64)
+    assert set(sample.draw(logits, uniform).tolist()) <= {1, 3}
+
+
+def test_draw_follows_the_distribution() -> None:
+    """Frequencies of 20,000 even steps are within one step of the probabilities."""
+    steps = 20_000
+    uniform = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+    found = torch.bincount(sample.draw(LOGITS[:1].expand(steps, -1), uniform), minlength=4) / steps
+    torch.testing.assert_close(found, LOGITS[0].softmax(-1), atol=2 / steps, rtol=0)
+
+
+def test_random_numbers_belong_to_structures() -> None:
+    many = sample.uniforms(7, range(5), 40)
+    assert torch.equal(sample.uniforms(7, [3, 1], 40), many[[3, 1]])
+    assert torch.equal(sample.uniforms(7, [2], 9)[0], many[2, :9])
+    assert not torch.equal(sample.uniforms(8, [2], 40)[0], many[2])
+    assert many.unique().numel() == many.numel()
+    assert (many >= 0).all()
+    assert (many < 1).all()

@@ -1,0 +1,65 @@
+"""Attention: against PyTorch's own, causal, with grouped heads, and with rotary positions that only know distances."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from materium.model.attention import Attention, KeyValueCache, rotary, rotate
+from materium.model.config import ModelConfig
+
+
+def attention(kv_heads: int) -> Attention:
+    torch.manual_seed(0)
+    return Attention(ModelConfig(width=16, layers=1, heads=4, kv_heads=kv_heads, hidden=8), 0)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_equals_the_attention_of_pytorch(kv_heads: int) -> None:
+    layer, x = attention(kv_heads), torch.randn(3, 7, 16)
+    rotation = rotary(torch.arange(7)[None], 4)
+    heads = layer.qkv(x).view(3, 7, -1, 4).transpose(1, 2)
+    query, key, value = heads.split([4, kv_heads, kv_heads], dim=1)
+    expected = functional.scaled_dot_product_attention(
+        rotate(query, rotation), rotate(key, rotation), value, is_causal=True, enable_gqa=True
+    )
+    found = layer(x, rotation)
+    torch.testing.assert_close(found, layer.out(expected.transpose(1, 2).reshape(3, 7, 16)))
+
+
+def test_rotation_keeps_lengths_and_products_at_equal_distance() -> None:
+    torch.manual_seed(1)
+    q, k = torch.randn(2, 1, 1, 1, 8)
+
+    def product(first: int, second: int) -> torch.Tensor:
+        positions = [torch.tensor([[p]]) for p in (first, second)]
+        return (rotate(q, rotary(positions[0], 8)) * rotate(k, rotary(positions[1], 8))).sum()
+
+    turned = rotate(q, rotary(torch.tensor([[9]]), 8))
+    torch.testing.assert_close(turned.norm(), q.norm())
+    torch.testing.assert_close(product(3, 1), product(42, 40))
+    assert not torch.isclose(product(3, 1), product(3, 2))
+
+
+@pytest.mark.parametrize("pieces", [[7], [1] * 7, [3, 1, 3]])
+def test_cache_in_pieces_equals_one_pass(pieces: list[int]) -> None:
+    layer, x = attention(2), torch.randn(2, 7, 16)
+    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
+    cache = KeyValueCache(config, 2, 9, x)
+    found, start = [], 0
+    for piece in pieces:
+        positions = torch.arange(start, start + piece)[None]
+        found.append(layer(x[:, start : start + piece], rotary(positions, 4), cache))
+        cache.length = start = start + piece
+    torch.testing.assert_close(torch.cat(found, dim=1), layer(x, rotary(torch.arange(7)[None], 4)))
+
+
+def test_cache_keeps_the_rows_that_are_named() -> None:
+    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
+    cache = KeyValueCache(config, 3, 4, torch.zeros(1))
+    keys = torch.arange(3.0)[:, None, None, None].expand(3, 2, 4, 4)
+    cache.append(0, keys, -keys)
+    cache.keep(torch.tensor([2, 0]))
+    assert cache.keys[0, :, 0, 0, 0].tolist() == [2, 0]
+    assert cache.values[0, :, 0, 0, 0].tolist() == [-2, 0]

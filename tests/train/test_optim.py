@@ -1,0 +1,92 @@
+"""Optimisers, schedule and average."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from materium.errors import TrainingError
+from materium.train.config import TrainConfig
+from materium.train.optim import Average, optimisers, schedule
+from tiny import tiny_model
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_every_tensor_is_trained_once(optimiser: str) -> None:
+    model = tiny_model()
+    made = optimisers(model, TrainConfig(optimiser=optimiser))
+    held = [id(p) for o in made for group in o.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
+    assert len(set(held)) == len(held)
+
+
+def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else() -> None:
+    model = tiny_model()
+    adamw, muon = optimisers(model, TrainConfig(optimiser="muon"))
+    names = {id(p): name for name, p in model.named_parameters()}
+    matrices = [names[id(p)] for group in muon.param_groups for p in group["params"]]
+    assert len(matrices) == 4 * len(model.blocks)
+    assert all(name.startswith("blocks.") for name in matrices)
+    others = [names[id(p)] for group in adamw.param_groups for p in group["params"]]
+    assert {"embedding.token.weight", "norm.weight"} <= set(others)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_only_matrices_decay(optimiser: str) -> None:
+    model = tiny_model()
+    names = {id(p): name for name, p in model.named_parameters()}
+    for made in optimisers(model, TrainConfig(optimiser=optimiser, weight_decay=0.1)):
+        for group in made.param_groups:
+            inside = {names[id(p)].startswith("blocks.") and p.ndim == 2 for p in group["params"]}
+            assert inside == {group["weight_decay"] > 0}
+
+
+def test_rates_are_those_of_the_settings() -> None:
+    config = TrainConfig(optimiser="muon", learning_rate=1e-3, muon_learning_rate=3e-3)
+    assert [made.param_groups[0]["lr"] for made in optimisers(tiny_model(), config)] == [1e-3, 3e-3]
+
+
+def test_unknown_optimiser_names_the_known_ones() -> None:
+    with pytest.raises(TrainingError, match="choose adamw or muon"):
+        optimisers(tiny_model(), TrainConfig(optimiser="sgd"))  # type: ignore[arg-type]
+
+
+def test_schedule_warms_up_and_cools_down() -> None:
+    assert schedule(0, 0.1) == 0
+    assert schedule(0.05, 0.1) == pytest.approx(0.5)
+    assert schedule(0.1, 0.1) == pytest.approx(1)
+    assert schedule(0.55, 0.1) == pytest.approx(0.505)
+    assert schedule(1, 0.1) == pytest.approx(0.01)
+    assert schedule(1.2, 0.1) == pytest.approx(0.01)
+    assert schedule(0, 0) == pytest.approx(1)
+    steps = [schedule(0.1 + 0.9 * i / 50, 0.1) for i in range(51)]
+    assert steps == sorted(steps, reverse=True)
+
+
+def test_average_of_constant_weights_is_the_weights() -> None:
+    model = tiny_model()
+    average = Average(model, 0.99)
+    for _ in range(5):
+        average.update(model)
+    assert all(torch.equal(average.weights[name], p) for name, p in model.named_parameters())
+
+
+def test_average_follows_the_formula() -> None:
+    """Its memory grows: (1 + n) / (10 + n), until that reaches the decay."""
+    model = tiny_model()
+    average = Average(model, 0.5)
+    name, weight = next(iter(model.named_parameters()))
+    expected = weight.detach().clone()
+    for step in range(1, 21):
+        with torch.no_grad():
+            weight.fill_(float(step))
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+        average.update(model)
+    torch.testing.assert_close(average.weights[name], expected)
+
+
+def test_average_is_put_into_a_model() -> None:
+    model, other = tiny_model(seed=1), tiny_model(seed=2)
+    Average(model, 0.9).copy_to(other)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
