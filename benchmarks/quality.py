@@ -58,6 +58,12 @@ def samples(engine: Materium, request: Request, known: set[tuple[tuple[int, int]
     }
 
 
+def commit() -> str:
+    """Return the short name of the commit that is measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - a constant
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,7 +76,7 @@ def main() -> None:
     engine = load(options.model)
     engine.tokenizer.config.require(read_manifest(options.data)["fingerprint"], str(options.data))
     result: dict[str, object] = {
-        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),  # noqa: PLW1510, S607
+        "commit": commit(),
         "machine": f"{platform.processor() or platform.machine()}, {platform.system()}",
         "model": engine.fingerprint,
         "likelihood": likelihood(engine, options.data, options.split),

@@ -1,6 +1,6 @@
 """Write eight crystals with the model that ships, and save the likeliest as a CIF.
 
-    python examples/generate_and_save.py
+python examples/generate_and_save.py
 """
 
 from pathlib import Path

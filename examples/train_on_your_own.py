@@ -1,6 +1,6 @@
 """From a CSV with a `cif` column to a model of one's own: a few crystals and a tiny network, to see the path.
 
-    python examples/train_on_your_own.py
+python examples/train_on_your_own.py
 """
 
 import csv

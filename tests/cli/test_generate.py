@@ -263,7 +263,7 @@ def test_ctrl_c_keeps_what_was_finished(
         waiting = time.monotonic()
         while len(list((tmp_path / "run" / "parts").glob("*.parquet"))) < 2:
             assert process.poll() is None
-            assert time.monotonic() - waiting < 60
+            assert time.monotonic() - waiting < 200
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -103,7 +103,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(
         waiting = time.monotonic()
         while not (tmp_path / "model" / "state.safetensors").exists():
             assert process.poll() is None
-            assert time.monotonic() - waiting < 60
+            assert time.monotonic() - waiting < 200
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

@@ -228,7 +228,7 @@ def test_killed_and_run_again(  # noqa: PLR0913, PLR0917 - a kill is a place, a 
     arguments = [*COMMAND, "--model", str(tiny_checkpoint), "--out", "run"]
     code = KILL.format(step=step, when=when, before=before)
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=offline_environment, check=False, timeout=120
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=offline_environment, check=False, timeout=250
     )
     assert done.returncode == -signal.SIGKILL
     os.chdir(tmp_path)

@@ -96,7 +96,7 @@ def test_killed_and_resumed_equals_undisturbed(
     train = {**config.to_dict()}
     mix = train.pop("mix")
     settings = json.dumps([str(tiny_shards), str(tmp_path / "killed"), model, train, mix, KILL_AT])
-    done = subprocess.run([sys.executable, "-c", KILLED, settings], env=offline_environment, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", KILLED, settings], env=offline_environment, check=False, timeout=250)
     assert done.returncode == -signal.SIGKILL
     resumed = make_run(tiny_shards, tmp_path / "killed", config, **model)
     assert resumed.progress.step == KILL_AT - 1

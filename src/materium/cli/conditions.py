@@ -38,5 +38,5 @@ def option_name(name: str) -> str:
 def _parameter(entry: Property) -> inspect.Parameter:
     unit = f", in {entry.unit}" if entry.unit else ""
     option = typer.Option(help=f"To aim at: {entry.description}{unit}.")
-    kind = Annotated[TYPES[entry.kind] | None, option]
+    kind: Any = Annotated[TYPES[entry.kind] | None, option]
     return inspect.Parameter(option_name(entry.name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

@@ -7,43 +7,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from materium.cli.conditions import with_conditions
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+from materium.generate.request import BATCH, Request
 
 if TYPE_CHECKING:
     from materium.generate.engine import Materium
-    from materium.generate.request import Request
     from materium.generate.writer import RunFolder
 
 
+@with_conditions
 def generate(
     out: OutOption,
-    n: Annotated[int, typer.Option("-n", help="How many crystals.")] = 64,
-    seed: SeedOption = 0,
-    formula: Annotated[str | None, typer.Option(help="Reduced formula to aim at, such as LiFePO4.")] = None,
-    chemical_system: Annotated[str | None, typer.Option(help="Elements to aim at, such as Li-Fe-P-O.")] = None,
-    space_group: Annotated[int | None, typer.Option(help="International number to aim at, 1 to 230.")] = None,
-    num_sites: Annotated[int | None, typer.Option(help="Atoms in the primitive cell to aim at.")] = None,
-    density: Annotated[float | None, typer.Option(help="g/cm³ to aim at.")] = None,
-    band_gap: Annotated[float | None, typer.Option(help="eV to aim at.")] = None,
-    mag_density: Annotated[float | None, typer.Option(help="μB/Å³ to aim at.")] = None,
-    bulk_modulus: Annotated[float | None, typer.Option(help="GPa to aim at.")] = None,
-    hhi: Annotated[float | None, typer.Option(help="Herfindahl-Hirschman index to aim at, up to 10000.")] = None,
-    energy_above_hull: Annotated[float | None, typer.Option(help="eV/atom to aim at; 0 is stable.")] = None,
+    n: Annotated[int, typer.Option("-n", help="How many crystals.")] = Request.n,
+    seed: SeedOption = Request.seed,
     guidance: Annotated[
         float, typer.Option(help="How hard the targets are pressed: 0 not at all, 1 as learned.")
-    ] = 1.0,
-    order: Annotated[str, typer.Option(help="Site order: high, low, xyz, random or electronegativity.")] = "high",
-    lattice_first: Annotated[bool, typer.Option("--lattice-first", help="Write the lattice before the atoms.")] = False,
-    temperature: Annotated[float, typer.Option(help="1 samples what the model believes, less is bolder.")] = 1.0,
+    ] = Request.guidance,
+    order: Annotated[
+        str, typer.Option(help="Site order: high, low, xyz, random or electronegativity.")
+    ] = Request.order,
+    lattice_first: Annotated[
+        bool, typer.Option("--lattice-first", help="Write the lattice before the atoms.")
+    ] = Request.lattice_first,
+    temperature: Annotated[
+        float, typer.Option(help="1 samples what the model believes, less is bolder.")
+    ] = Request.temperature,
     geometry_temperature: Annotated[
         float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
-    ] = None,
-    top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = 128,
+    ] = Request.geometry_temperature,
+    top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = Request.top_p,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = BATCH,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
+    *,
+    conditions: dict[str, float | str],
 ) -> None:
     """Write crystals into a run folder, and go on where an interrupted run stopped.
 
@@ -53,24 +53,10 @@ def generate(
 
         materium generate --formula LiFePO4 -n 8 --out runs/lfp
     """
-    targets = {
-        "reduced_formula": formula,
-        "chemical_system": chemical_system,
-        "space_group": space_group,
-        "num_sites": num_sites,
-        "density": density,
-        "band_gap": band_gap,
-        "mag_density": mag_density,
-        "bulk_modulus": bulk_modulus,
-        "hhi": hhi,
-        "energy_above_hull": energy_above_hull,
-    }
-    from materium.generate.request import Request
-
     request = Request(
         n=n,
         seed=seed,
-        conditions={name: value for name, value in targets.items() if value is not None},
+        conditions=conditions,
         order=order,  # type: ignore[arg-type]  # Request names the right ones if this is none
         lattice_first=lattice_first,
         temperature=temperature,
@@ -81,7 +67,7 @@ def generate(
     _run(request, out, model, device, batch_size=batch_size, quiet=quiet)
 
 
-def _run(request: "Request", out: Path, model: Path | None, device: str, *, batch_size: int, quiet: bool) -> None:
+def _run(request: Request, out: Path, model: Path | None, device: str, *, batch_size: int, quiet: bool) -> None:
     from materium.generate.engine import load
     from materium.generate.writer import RunFolder, RunInfo
     from materium.model.device import resolve_device
@@ -99,7 +85,7 @@ def _run(request: "Request", out: Path, model: Path | None, device: str, *, batc
     console.print(make_table(("", "result"), _facts(run.summary(), out)))
 
 
-def _write(engine: "Materium", run: "RunFolder", request: "Request", *, batch_size: int, quiet: bool) -> None:
+def _write(engine: "Materium", run: "RunFolder", request: Request, *, batch_size: int, quiet: bool) -> None:
     try:
         with make_progress(quiet=quiet) as progress:
             task = progress.add_task("generating", total=request.n, completed=run.done)

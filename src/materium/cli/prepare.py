@@ -8,6 +8,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import OutOption, QuietOption
+from materium.data.prepare import PrepareConfig
 
 
 def prepare(
@@ -15,15 +16,25 @@ def prepare(
     out: OutOption,
     val: Annotated[Path | None, typer.Option(help="The same for validation; else a share is split off.")] = None,
     test: Annotated[Path | None, typer.Option(help="The same for testing.")] = None,
-    tokenizer: Annotated[str, typer.Option(help="base, or paper for the published numbers.")] = "base",
-    oxidation_states: Annotated[bool, typer.Option(help="Whether species tokens carry oxidation states.")] = True,
-    max_sites: Annotated[int, typer.Option(min=1, help="Atoms in the primitive cell.")] = 20,
-    max_length: Annotated[float, typer.Option(help="Å, longest vector of the reduced cell.")] = 30.0,
-    max_energy_above_hull: Annotated[float, typer.Option(help="eV/atom, where the table has it.")] = 0.5,
+    tokenizer: Annotated[str, typer.Option(help="base, or paper for the published numbers.")] = PrepareConfig.tokenizer,
+    oxidation_states: Annotated[
+        bool, typer.Option(help="Whether species tokens carry oxidation states.")
+    ] = PrepareConfig.oxidation_states,
+    max_sites: Annotated[int, typer.Option(min=1, help="Atoms in the primitive cell.")] = PrepareConfig.max_sites,
+    max_length: Annotated[
+        float, typer.Option(help="Å, longest vector of the reduced cell.")
+    ] = PrepareConfig.max_length,
+    max_energy_above_hull: Annotated[
+        float, typer.Option(help="eV/atom, where the table has it.")
+    ] = PrepareConfig.max_energy_above_hull,
     exclude_elements: Annotated[str, typer.Option(help="Symbols, such as Tc,Pm.")] = "",
-    symprec: Annotated[float, typer.Option(help="Å, tolerance of the symmetry search.")] = 0.01,
-    views: Annotated[int, typer.Option(min=1, help="Settings of axes and origin that are kept of a crystal.")] = 8,
-    val_fraction: Annotated[float, typer.Option(min=0, max=0.5, help="Share for validation, by formula.")] = 0.05,
+    symprec: Annotated[float, typer.Option(help="Å, tolerance of the symmetry search.")] = PrepareConfig.symprec,
+    views: Annotated[
+        int, typer.Option(min=1, help="Settings of axes and origin that are kept of a crystal.")
+    ] = PrepareConfig.views,
+    val_fraction: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share for validation, by formula.")
+    ] = PrepareConfig.val_fraction,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one for each core.")] = 0,
     quiet: QuietOption = False,
 ) -> None:
@@ -34,7 +45,6 @@ def prepare(
         materium prepare crystals.csv --out data/mine
     """
     from materium.convert import atomic_numbers
-    from materium.data.prepare import PrepareConfig
     from materium.data.prepare import prepare as write_shards
     from materium.tokens.tokenizer import TokenizerConfig
 

@@ -7,31 +7,40 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, OutOption, QuietOption, SeedOption
+from materium.data.loader import Mix
+from materium.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from materium.train.loop import Report, Run
+
+ORDERS = ",".join(f"{name}={weight}" for name, weight in Mix().orders.items())
+"""The default mix, as it is written on the command line."""
 
 
 def train(
     data: Annotated[Path, typer.Argument(help="Folder that 'materium prepare' wrote.")],
     out: OutOption,
     preset: Annotated[str, typer.Option(help="base, paper (43 M parameters) or tiny.")] = "base",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
-    minutes: Annotated[float | None, typer.Option(help="Stop after that time instead.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = TrainConfig.epochs,
+    minutes: Annotated[float | None, typer.Option(help="Stop after that time instead.")] = TrainConfig.minutes,
     orders: Annotated[
         str, typer.Option(help="Site orders with their weights, such as high=0.6,random=0.4.")
-    ] = "high=0.6,random=0.2,low=0.1,xyz=0.05,electronegativity=0.05",
-    lattice_first: Annotated[float, typer.Option(help="Share of sentences with the lattice first.")] = 0.1,
-    other_setting: Annotated[float, typer.Option(help="Share of rows in another setting than the canonical.")] = 0.3,
-    conditional: Annotated[float, typer.Option(help="Share of rows that are told something.")] = 0.5,
-    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens of a batch.")] = 4096,
-    optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = "muon",
-    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = 2e-3,
-    muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = 4e-3,
+    ] = ORDERS,
+    lattice_first: Annotated[
+        float, typer.Option(help="Share of sentences with the lattice first.")
+    ] = Mix.lattice_first,
+    other_setting: Annotated[
+        float, typer.Option(help="Share of rows in another setting than the canonical.")
+    ] = Mix.other_setting,
+    conditional: Annotated[float, typer.Option(help="Share of rows that are told something.")] = Mix.conditional,
+    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens of a batch.")] = TrainConfig.max_tokens,
+    optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = TrainConfig.optimiser,
+    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = TrainConfig.learning_rate,
+    muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = TrainConfig.muon_learning_rate,
     dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
-    bfloat16: Annotated[bool, typer.Option(help="Compute matrix products in bfloat16.")] = True,
+    bfloat16: Annotated[bool, typer.Option(help="Compute matrix products in bfloat16.")] = TrainConfig.bfloat16,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
-    seed: SeedOption = 0,
+    seed: SeedOption = TrainConfig.seed,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
 ) -> None:
@@ -41,10 +50,8 @@ def train(
 
         materium train data/mine --out runs/mine --epochs 20
     """
-    from materium.data.loader import Mix
     from materium.model.config import ModelConfig
     from materium.model.device import resolve_device
-    from materium.train.config import TrainConfig
     from materium.train.loop import Run
     from materium.train.memory import keep_freed_memory
 

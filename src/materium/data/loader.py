@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from materium.data.shard import Shard
 
-MAX_ELEMENTS = 12
-"""Elements of a formula that a condition can name."""
-
 
 @dataclass(frozen=True)
 class Mix:

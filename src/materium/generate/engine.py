@@ -10,7 +10,7 @@ import torch
 
 from materium.errors import RequestError
 from materium.generate import sample
-from materium.generate.request import Request
+from materium.generate.request import BATCH, Request
 from materium.model.attention import KeyValueCache
 from materium.model.checkpoint import load_checkpoint
 from materium.model.likelihood import TOKEN_TYPES, exact_nll
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from materium.model.conditions import Conditions
     from materium.model.transformer import Transformer
 
-BATCH = 128
 SCORE_BATCH = 32
 ROW_STEP = 16
 """Rows of a batch are a multiple of it: matrix products of fewer rows take another path through the CPU's kernels,

@@ -9,17 +9,19 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from materium.errors import RequestError
-from materium.model.conditions import ANY_COUNT, Conditions, layout_id
 from materium.properties import scalar_names, table
 from materium.tokens.tokenizer import ORDERS, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from materium.model.conditions import Conditions
     from materium.model.config import Seen
+
+BATCH = 128
+"""Crystals that are written together, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Request:
 
     def told(self, batch: int) -> Conditions:
         """Return the conditions for `batch` sentences."""
+        import torch  # so that a request can be read and checked without it
+
+        from materium.model.conditions import Conditions, layout_id
+
         layout = layout_id(self.order, lattice_first=self.lattice_first)
         scalars = torch.full((batch, len(scalar_names())), float("nan"))
         for name in scalar_names():
@@ -91,6 +97,8 @@ class Request:
 
     def untold(self, batch: int) -> Conditions:
         """Return the same layout with nothing told."""
+        from materium.model.conditions import Conditions, layout_id
+
         return Conditions.none(batch, layout_id(self.order, lattice_first=self.lattice_first))
 
     def warnings(self, seen: Mapping[str, Seen]) -> list[str]:
@@ -130,6 +138,8 @@ def _number(name: str, value: float | str) -> float:
 
 
 def _composition(conditions: Mapping[str, float | str]) -> list[tuple[int, int]]:
+    from materium.model.conditions import ANY_COUNT
+
     if "reduced_formula" in conditions:
         pairs = parse_composition(str(conditions["reduced_formula"]))
         divisor = int(np.gcd.reduce([count for _, count in pairs]))
