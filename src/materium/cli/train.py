@@ -23,9 +23,7 @@ def train(
     preset: Annotated[str, typer.Option(help="base, paper (43 M parameters) or tiny.")] = "base",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = TrainConfig.epochs,
     minutes: Annotated[float | None, typer.Option(help="Stop after that time instead.")] = TrainConfig.minutes,
-    orders: Annotated[
-        str, typer.Option(help="Site orders with their weights, such as high=0.6,random=0.4.")
-    ] = ORDERS,
+    orders: Annotated[str, typer.Option(help="Site orders with their weights, such as high=0.6,random=0.4.")] = ORDERS,
     lattice_first: Annotated[
         float, typer.Option(help="Share of sentences with the lattice first.")
     ] = Mix.lattice_first,

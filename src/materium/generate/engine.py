@@ -14,7 +14,7 @@ from materium.generate.request import BATCH, Request
 from materium.model.attention import KeyValueCache
 from materium.model.checkpoint import load_checkpoint
 from materium.model.likelihood import TOKEN_TYPES, exact_nll
-from materium.tokens.grammar import Grammar, State
+from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import Tokenizer
 from materium.tokens.vocab import PAD, SOS, Role
 
@@ -226,8 +226,7 @@ class Decoding:
             return
         kept = torch.argsort(~going, stable=True)[:count]
         self.rows, self.hidden = self.rows[kept.cpu()], [h[kept] for h in self.hidden]
-        state = self.state
-        self.state = State(state.role[kept], state.sites[kept], state.angles[kept], state.lattice_first[kept])
+        self.state = self.state.keep(kept)
         for cache in self.caches:
             cache.keep(kept)
 

@@ -6,16 +6,18 @@ sentence chooses between another species and the end of its atoms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import floor
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from materium.crystal import MIN_DISTANCE
 from materium.tokens.vocab import ATOMS, EOS, LATTICE, PAD, SOS, Role
 
 if TYPE_CHECKING:
-    from materium.tokens.tokenizer import Tokenizer
+    from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
 
 MIN_CELL_FACTOR = 0.6
 """Volume over a·b·c that the angles must leave; reduced cells have at least 0.707 (60°, 60°, 60°), flat cells 0."""
@@ -35,12 +37,19 @@ class State:
         Grid points of α and β, shape (B, 2).
     lattice_first
         Whether the lattice stands before the atoms, shape (B,).
+    points
+        Grid points of the coordinates written so far, shape (B, sites, 3); rows beyond `sites` mean nothing.
     """
 
     role: Tensor
     sites: Tensor
     angles: Tensor
     lattice_first: Tensor
+    points: Tensor
+
+    def keep(self, rows: Tensor) -> State:
+        """Return the state of some of the sentences."""
+        return State(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 class Grammar:
@@ -53,15 +62,19 @@ class Grammar:
         self.legal = self._legal().to(self.device)
         self.following = self._following().to(self.device)
         self.cosines = self._angle_cosines().to(self.device)
+        self.reach = coincidence_reach(tokenizer.config)
         site_roles = [Role.SPECIES, Role.X, Role.Y, Role.Z]
         self.first_of_site = Role.SPECIES if tokenizer.config.species_first else Role.X
         self.last_of_site = site_roles[-1] if tokenizer.config.species_first else Role.SPECIES
 
     def start(self, lattice_first: Tensor) -> State:
         """Return the state before [SOS] of sentences, `lattice_first` of shape (B,)."""
-        size = len(lattice_first)
-        zeros = torch.zeros(size, dtype=torch.long, device=self.device)
-        return State(zeros, zeros.clone(), torch.zeros(size, 2, dtype=torch.long, device=self.device), lattice_first)
+        size, most = len(lattice_first), self.tokenizer.config.max_sites
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(size, *shape, dtype=torch.long, device=self.device)
+
+        return State(zeros(), zeros(), zeros(2), lattice_first, zeros(most, 3))
 
     def mask(self, state: State) -> Tensor:
         """Return which tokens may come next, bool, shape (B, tokens)."""
@@ -76,6 +89,8 @@ class Grammar:
         at_gamma = (state.role == Role.GAMMA)[:, None]
         first = self.tokenizer.vocab.first_number
         mask[:, first:] &= ~at_gamma | self._open_gamma(state.angles)
+        if self.reach >= 0:
+            mask[:, first : first + self.tokenizer.config.bins] &= ~self._taken(state)
         return mask
 
     def advance(self, state: State, tokens: Tensor) -> State:
@@ -86,7 +101,9 @@ class Grammar:
         role = torch.where((state.role == Role.SOS) & state.lattice_first, Role.LATTICE, role)
         role = torch.where((state.role == Role.GAMMA) & state.lattice_first, Role.ATOMS, role)
         sites = state.sites + (state.role == self.last_of_site) * ~ends
-        return State(role, sites, self._noted_angles(state, tokens), state.lattice_first)
+        return State(
+            role, sites, self._noted_angles(state, tokens), state.lattice_first, self._noted_points(state, tokens)
+        )
 
     def roles(self, tokens: Tensor, lattice_first: Tensor) -> Tensor:
         """Return the role of every token of legal sentences, shape (B, tokens); padding has `Role.PAD`."""
@@ -110,6 +127,28 @@ class Grammar:
         points = (tokens - self.tokenizer.vocab.first_number).clamp(min=0)
         is_angle = torch.stack([state.role == Role.ALPHA, state.role == Role.BETA], dim=1)
         return torch.where(is_angle, points[:, None], state.angles)
+
+    def _noted_points(self, state: State, tokens: Tensor) -> Tensor:
+        """The coordinates with the one that is just written, at its site and axis."""
+        point = (tokens - self.tokenizer.vocab.first_number).clamp(min=0)
+        axis = torch.arange(3, device=self.device) == (state.role - Role.X)[:, None]
+        site = torch.arange(state.points.shape[1], device=self.device) == state.sites[:, None]
+        return torch.where(site[:, :, None] & axis[:, None, :], point[:, None, None], state.points)
+
+    def _taken(self, state: State) -> Tensor:
+        """Which z lie within `reach` of an earlier site whose x and y do too, shape (B, bins)."""
+        bins = self.tokenizer.config.bins
+        rows = torch.arange(len(state.role), device=self.device)
+        own = state.points[rows, state.sites.clamp(max=state.points.shape[1] - 1), :2]
+        apart = (state.points[:, :, :2] - own[:, None]).abs()
+        near = (torch.minimum(apart, bins - apart) <= self.reach).all(dim=2)
+        earlier = torch.arange(state.points.shape[1], device=self.device) < state.sites[:, None]
+        blocking = near & earlier & (state.role == Role.Z)[:, None]
+        reach = torch.arange(-self.reach, self.reach + 1, device=self.device)
+        around = (state.points[:, :, 2:] + reach) % bins
+        counts = torch.zeros(len(rows), bins, dtype=torch.long, device=self.device)
+        counts.scatter_add_(1, around.flatten(1), blocking[:, :, None].expand_as(around).flatten(1).long())
+        return counts > 0
 
     def _legal(self) -> Tensor:
         vocab = self.tokenizer.vocab
@@ -143,3 +182,13 @@ class Grammar:
         points = torch.arange(self.tokenizer.config.bins + 1)
         low, high = self.tokenizer.config.angle_range
         return torch.cos(torch.deg2rad(low + (high - low) * points / self.tokenizer.config.bins))
+
+
+def coincidence_reach(config: TokenizerConfig) -> int:
+    """Return within how many grid steps, in all three coordinates, two sites are closer than `MIN_DISTANCE`.
+
+    It holds for every cell on the grid, so no real crystal is touched; one step is kept back for rounding. Negative
+    where the grid is too coarse to tell.
+    """
+    longest = sum(high for _, high in config.length_ranges)
+    return floor(MIN_DISTANCE * config.bins / longest) - 1
