@@ -198,6 +198,13 @@ def test_without_oxidation_states(tmp_path: Path) -> None:
     assert manifest["splits"]["train"]["oxidation_states"] == {"off": len(KNOWN)}
 
 
+def test_grid_and_place_of_the_species_are_settings(tmp_path: Path) -> None:
+    config = replace(ALL, bins=504, species_first=False)
+    manifest = prepare({"train": known_table(tmp_path / "known.parquet")}, tmp_path / "out", config)
+    assert manifest["tokenizer"]["bins"] == 504
+    assert not manifest["tokenizer"]["species_first"]
+
+
 def test_the_published_tokenizer_keeps_its_ranges(tmp_path: Path) -> None:
     table = known_table(tmp_path / "table.parquet")
     manifest = prepare({"train": table}, tmp_path / "out", replace(ALL, tokenizer="paper"))

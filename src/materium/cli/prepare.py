@@ -17,6 +17,10 @@ def prepare(
     val: Annotated[Path | None, typer.Option(help="The same for validation; else a share is split off.")] = None,
     test: Annotated[Path | None, typer.Option(help="The same for testing.")] = None,
     tokenizer: Annotated[str, typer.Option(help="base, or paper for the published numbers.")] = PrepareConfig.tokenizer,
+    bins: Annotated[int | None, typer.Option(min=12, help="Grid steps; else as the tokenizer's preset.")] = None,
+    species_first: Annotated[
+        bool, typer.Option("--species-first/--species-last", help="Species before or after its coordinates.")
+    ] = PrepareConfig.species_first,
     oxidation_states: Annotated[
         bool, typer.Option(help="Whether species tokens carry oxidation states.")
     ] = PrepareConfig.oxidation_states,
@@ -52,6 +56,8 @@ def prepare(
     atomic_numbers(elements), TokenizerConfig.preset(tokenizer)  # a misspelt name is seen here, not after all the rows
     config = PrepareConfig(
         tokenizer=tokenizer,
+        bins=bins,
+        species_first=species_first,
         oxidation_states=oxidation_states,
         max_sites=max_sites,
         max_length=max_length,

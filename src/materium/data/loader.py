@@ -6,7 +6,7 @@ sees the batches that an undisturbed one would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import inf
 from typing import TYPE_CHECKING
@@ -64,6 +64,8 @@ class Mix:
 
 CANONICAL = Mix({"high": 1.0}, lattice_first=0.0, other_setting=0.0, conditional=0.0)
 """Every row in canonical setting and order, told nothing."""
+TOLD = replace(CANONICAL, conditional=1.0)
+"""The same sentences, each told a part of its labels."""
 
 
 @dataclass(frozen=True)

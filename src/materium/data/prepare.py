@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import ceil, floor
 from multiprocessing import get_context
+from signal import SIG_IGN, SIGINT, signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,10 @@ class PrepareConfig:
     ----------
     tokenizer
         `base` or `paper`.
+    bins
+        Grid steps; None leaves them to the tokenizer's preset.
+    species_first
+        Whether a species stands before its coordinates or after them.
     oxidation_states
         Whether species tokens carry oxidation states.
     max_sites
@@ -68,6 +73,8 @@ class PrepareConfig:
     """
 
     tokenizer: str = "base"
+    bins: int | None = None
+    species_first: bool = True
     oxidation_states: bool = True
     max_sites: int = 20
     max_length: float = 30.0
@@ -222,14 +229,18 @@ def _mapped(chunks: Iterable[tuple[Row, ...]], config: PrepareConfig, workers: i
     if workers <= 1:
         yield from (_prepare_chunk(chunk, config) for chunk in chunks)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = []
-        for chunk in chunks:
-            waiting.append(pool.submit(_prepare_chunk, chunk, config))
-            if len(waiting) > 2 * workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=signal, initargs=(SIGINT, SIG_IGN)) as pool:
+        waiting = []  # workers leave Ctrl-C to this process, which then waits for what they have in hand
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(_prepare_chunk, chunk, config))
+                if len(waiting) > 2 * workers:
+                    yield waiting.pop(0).result()
+            for future in waiting:
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _with_splits(rows: dict[str, list[Prepared]], config: PrepareConfig) -> dict[str, list[Prepared]]:
@@ -258,8 +269,12 @@ def _tokenizer_config(rows: list[Prepared], config: PrepareConfig) -> TokenizerC
     """The preset, with its lattice range taken from the rows where the preset leaves that open."""
     parameters = [row.parameters for row in rows if row.parameters is not None]
     _require_some(len(parameters), len(rows), Counter(_general(row.reason) for row in rows if row.reason))
-    source = {} if config.oxidation_states else {"species": _without_states()}
-    preset = TokenizerConfig.preset(config.tokenizer, max_sites=config.max_sites, **source)
+    changes: dict[str, Any] = {"max_sites": config.max_sites, "species_first": config.species_first}
+    if not config.oxidation_states:
+        changes["species"] = _without_states()
+    if config.bins is not None:
+        changes["bins"] = config.bins
+    preset = TokenizerConfig.preset(config.tokenizer, **changes)
     if config.tokenizer == "paper":
         return preset
     lengths = np.concatenate(parameters)[:, :3]

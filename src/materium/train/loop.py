@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from materium.data.loader import CANONICAL, Batch, Loader, Mix, encode_labels
+from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix, encode_labels
 from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
@@ -204,6 +204,8 @@ class Run:
         self.average.copy_to(averaged)
         with self.precision():
             figures = validate(averaged, self.grammar, self.val)
+            told = validate(averaged, self.grammar, self.val, TOLD)
+        figures["told_nats_per_crystal"] = told["nats_per_crystal"]
         write_row(self.out / VALIDATION_LOG, {"step": self.progress.step, "epoch": self.progress.epoch, **figures})
         self._note({f"validation/{name}": value for name, value in figures.items()})
         facts = {"steps": self.progress.step, "epochs": self.progress.epoch, "validation": figures}
