@@ -77,6 +77,16 @@ class Shard:
         """Return how many settings of a crystal are stored."""
         return int(self.view_start[row + 1] - self.view_start[row])
 
+    def site_separation(self, bins: int) -> int:
+        """Return the grid steps by which any two sites of a crystal differ in at least one coordinate; 0 if no pair."""
+        smallest = bins
+        for row in np.flatnonzero(self.num_sites() > 1):
+            points = self.parts(int(row)).points
+            first, second = np.triu_indices(len(points), 1)
+            apart = np.abs(points[first] - points[second])
+            smallest = min(smallest, int(np.minimum(apart, bins - apart).max(axis=1).min()))
+        return 0 if smallest == bins else smallest
+
     def parts(self, row: int, view: int = 0) -> Parts:
         """Return a crystal on the grid, in its canonical setting (0) or another one."""
         species = self.species[self.site_start[row] : self.site_start[row + 1]].astype(np.int64)

@@ -64,7 +64,8 @@ class Materium:
         """Take a model that `load_checkpoint` returned."""
         self.model, self.config, self.device = model, config, torch.device(device)
         self.tokenizer = Tokenizer(model.config.tokenizer)
-        self.grammar = Grammar(self.tokenizer, self.device)
+        separation = model.config.site_separation
+        self.grammar = Grammar(self.tokenizer, self.device, site_separation=separation)
 
     @property
     def fingerprint(self) -> str:

@@ -43,6 +43,8 @@ class ModelConfig:
         Settings of the sentences.
     seen
         For each scalar property, what training saw.
+    site_separation
+        Grid steps by which, in training, any two sites of a crystal differ in at least one coordinate; 0 if unknown.
     """
 
     width: int = 256
@@ -56,6 +58,7 @@ class ModelConfig:
     dropout: float = 0.0
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     seen: dict[str, Seen] = field(default_factory=dict)
+    site_separation: int = 0
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not divide, and unknown choices."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MIN_CELL_FACTOR = 0.6
 """Volume over a·b·c that the angles must leave; reduced cells have at least 0.707 (60°, 60°, 60°), flat cells 0."""
 
+SEPARATION_KEPT = 0.9
+"""Share of the smallest separation seen in training that new sites must keep."""
+
 
 @dataclass
 class State:
@@ -55,14 +58,14 @@ class State:
 class Grammar:
     """The state machine of the sentences that a `Tokenizer` writes."""
 
-    def __init__(self, tokenizer: Tokenizer, device: torch.device | str = "cpu") -> None:
-        """Build the table of legal tokens for each role on `device`."""
+    def __init__(self, tokenizer: Tokenizer, device: torch.device | str = "cpu", *, site_separation: int = 0) -> None:
+        """Build the table of legal tokens for each role on `device`; see `ModelConfig.site_separation`."""
         self.tokenizer = tokenizer
         self.device = torch.device(device)
         self.legal = self._legal().to(self.device)
         self.following = self._following().to(self.device)
         self.cosines = self._angle_cosines().to(self.device)
-        self.reach = coincidence_reach(tokenizer.config)
+        self.reach = max(coincidence_reach(tokenizer.config), floor(SEPARATION_KEPT * site_separation) - 1)
         site_roles = [Role.SPECIES, Role.X, Role.Y, Role.Z]
         self.first_of_site = Role.SPECIES if tokenizer.config.species_first else Role.X
         self.last_of_site = site_roles[-1] if tokenizer.config.species_first else Role.SPECIES

@@ -101,7 +101,13 @@ class Run:
         self.grammar = Grammar(tokenizer, self.device)
         torch.manual_seed(config.seed)
         settings = ModelConfig.from_dict({**model.to_dict(), "tokenizer": manifest["tokenizer"], "seen": {}})
-        self.model_config = ModelConfig(**{**vars(settings), "seen": seen_in(self.train)})
+        self.model_config = ModelConfig(
+            **{
+                **vars(settings),
+                "seen": seen_in(self.train),
+                "site_separation": self.train.site_separation(tokenizer.config.bins),
+            }
+        )
         self.model = Transformer(self.model_config).to(self.device)
         self.average = Average(self.model, config.ema)
         self.optimisers = optimisers(self.model, config)
@@ -199,7 +205,7 @@ class Run:
         return self.progress.batch == 0 and (is_last or epoch % config.validate_epochs == 0)
 
     def _validated(self) -> dict[str, float]:
-        """Validate the averaged weights, write them as a model, and note the figures."""
+        """Validate the averaged weights, note the figures, and write the model if none before it was better."""
         averaged = Transformer(self.model_config).to(self.device).eval()
         self.average.copy_to(averaged)
         with self.precision():
@@ -208,8 +214,10 @@ class Run:
         figures["told_nats_per_crystal"] = told["nats_per_crystal"]
         write_row(self.out / VALIDATION_LOG, {"step": self.progress.step, "epoch": self.progress.epoch, **figures})
         self._note({f"validation/{name}": value for name, value in figures.items()})
-        facts = {"steps": self.progress.step, "epochs": self.progress.epoch, "validation": figures}
-        save_model(averaged, self.out, {**facts, "train": self.identity["train"], "data": self.identity["data"]})
+        if figures["nats_per_crystal"] < self.progress.best:
+            self.progress.best = figures["nats_per_crystal"]
+            facts = {"steps": self.progress.step, "epochs": self.progress.epoch, "validation": figures}
+            save_model(averaged, self.out, {**facts, "train": self.identity["train"], "data": self.identity["data"]})
         return figures
 
     def _note(self, figures: dict[str, float]) -> None:
