@@ -116,3 +116,13 @@ def test_ids_without_their_column_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"name": list(KNOWN)}), tmp_path / "ids.parquet")
     with pytest.raises(DataError, match="prepare it anew"):
         read_shard(tmp_path)
+
+
+def test_site_separation_is_the_smallest_over_all_pairs() -> None:
+    """Sites 0, 20 and 990 steps apart along x, of 1008: the last two are 18 + 20 apart around the corner."""
+    species = np.array([5, 5, 5])
+    points = np.array([[0, 500, 0], [20, 500, 3], [990, 500, 0]])
+    lone = Parts(species[:1], points[:1], np.arange(6))
+    shard = Shard.pack(["a", "b"], [[Parts(species, points, np.arange(6))], [lone]], [{}, {}])
+    assert shard.site_separation(1008) == 18
+    assert Shard.pack(["b"], [[lone]], [{}]).site_separation(1008) == 0

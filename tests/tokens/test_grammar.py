@@ -221,3 +221,16 @@ def test_advance_leaves_the_old_state_alone() -> None:
     grammar.mask(state)
     grammar.advance(state, torch.tensor([SOS]))
     assert (state.role.tolist(), state.sites.tolist(), state.angles.tolist()) == ([0], [0], [[0, 0]])
+
+
+def test_new_sites_keep_nearly_the_separation_of_training() -> None:
+    """0.9 of 43 steps are 38: nothing within 37 is legal, and the next step is."""
+    tokenizer = base()
+    grammar = Grammar(tokenizer, site_separation=43)
+    assert grammar.reach == 37
+    first, species = tokenizer.vocab.first_number, tokenizer.vocab.first_species
+    state = grammar.start(torch.tensor([False]))
+    for token in (SOS, ATOMS, species, first, first, first, species, first + 30, first + 1000):
+        state = grammar.advance(state, torch.tensor([token]))
+    legal = grammar.mask(state)[0, first : first + 1008].nonzero()[:, 0].tolist()
+    assert legal == list(range(38, 1008 - 37))

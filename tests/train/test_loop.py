@@ -316,3 +316,18 @@ def test_report_says_where_the_run_stands(tmp_path: Path, tiny_shards: Path) -> 
     assert shares[0] == 0
     assert shares[-1] < 1
     assert reports[-1].seconds_left < reports[1].seconds_left
+
+
+def test_the_model_that_validated_best_stays(
+    tmp_path: Path, tiny_shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three validations is the best by decree, so the folder's model is the one of epoch 2."""
+    decreed = iter([3.0, 1.0, 2.0])
+
+    def judge(*arguments: object) -> dict[str, float]:
+        told = len(arguments) > 3  # the second figure of each validation, which decides nothing
+        return {"nats_per_crystal": 9.0 if told else next(decreed)}
+
+    monkeypatch.setattr("materium.train.loop.validate", judge)
+    make_run(tiny_shards, tmp_path, replace(CONFIG, epochs=3, validate_epochs=1)).fit()
+    assert load_checkpoint(tmp_path)[1]["facts"]["epochs"] == 2
