@@ -336,3 +336,13 @@ def test_polar_translations_of_a_free_origin() -> None:
     assert ways.space_group == 1
     np.testing.assert_allclose(ways.frac_coords[ways.best, 0], 0, atol=1e-9)
     assert math.prod(ways.frac_coords.shape) == 2 * 3 * len(ways.parameters)
+
+
+def test_a_needle_is_refused_where_the_search_would_not_end() -> None:
+    """A sample whose search ran for minutes at 0.1 Å; at 0.01 Å it takes half a millisecond."""
+    parameters = [1.5, 23.142, 1.5, 85.0, 117.5, 100.0]
+    frac = [[0.9583, 0.9167, 0.9167], [0.4583, 0.0417, 0.9583], [0.625, 0.0417, 0.375], [0.9167, 0.0417, 0.75]]
+    needle = Crystal(lattice_from_parameters(parameters), frac, [11, 14, 17, 8])
+    assert space_group(needle, 0.01) == 1
+    with pytest.raises(CrystalError, match="too unlike for symprec"):
+        space_group(needle, 0.1)

@@ -25,6 +25,8 @@ SYMPREC = 0.01
 """Å; positions closer than this to a symmetric arrangement are moved onto it."""
 MAX_DENSITY_CHANGE = 0.01
 """Relative; a symmetry search that changes the atoms per volume by more has merged atoms or cells wrongly."""
+THINNEST = 0.75
+"""Largest symprec times longest over shortest axis squared at which symmetry is searched."""
 METRIC_TOLERANCE = 1e-4
 """Relative; axes whose lengths and angles agree within it are settings of one lattice."""
 COMPARISON_GRID = 1008
@@ -114,8 +116,20 @@ def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
     return np.concatenate([[ways.best], spread])
 
 
+def _refuse_thin_cell(crystal: Crystal, symprec: float) -> None:
+    """Refuse cells in which `symprec` turns the longest axis by a shortest one: moyo's search then does not end.
+
+    Seen at 1.5 × 1.5 × 22.8 Å and 0.1 Å; real crystals, with axes from 2.4 Å on, stay far from it.
+    """
+    lengths = np.linalg.norm(moyopy.niggli_reduce(crystal.lattice.tolist())[0], axis=1)
+    if symprec * lengths.max() > THINNEST * lengths.min() ** 2:
+        low, high = lengths.min(), lengths.max()
+        raise CrystalError(f"axes of {low:.2f} and {high:.2f} Å are too unlike for {symprec=} Å; use a smaller symprec")
+
+
 def _dataset(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
     _quieten_moyo()
+    _refuse_thin_cell(crystal, symprec)
     cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), _encode_species(crystal).tolist())
     try:
         dataset = moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
