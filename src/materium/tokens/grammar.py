@@ -65,7 +65,7 @@ class Grammar:
         self.legal = self._legal().to(self.device)
         self.following = self._following().to(self.device)
         self.cosines = self._angle_cosines().to(self.device)
-        self.reach = max(coincidence_reach(tokenizer.config), floor(SEPARATION_KEPT * site_separation) - 1)
+        self.reach = max(coincidence_reach(tokenizer.config), _kept_separation(tokenizer.config.bins, site_separation))
         site_roles = [Role.SPECIES, Role.X, Role.Y, Role.Z]
         self.first_of_site = Role.SPECIES if tokenizer.config.species_first else Role.X
         self.last_of_site = site_roles[-1] if tokenizer.config.species_first else Role.SPECIES
@@ -151,7 +151,8 @@ class Grammar:
         around = (state.points[:, :, 2:] + reach) % bins
         counts = torch.zeros(len(rows), bins, dtype=torch.long, device=self.device)
         counts.scatter_add_(1, around.flatten(1), blocking[:, :, None].expand_as(around).flatten(1).long())
-        return counts > 0
+        taken = counts > 0
+        return taken & ~taken.all(dim=1, keepdim=True)  # a full column would leave no token: better close than stuck
 
     def _legal(self) -> Tensor:
         vocab = self.tokenizer.vocab
@@ -185,6 +186,11 @@ class Grammar:
         points = torch.arange(self.tokenizer.config.bins + 1)
         low, high = self.tokenizer.config.angle_range
         return torch.cos(torch.deg2rad(low + (high - low) * points / self.tokenizer.config.bins))
+
+
+def _kept_separation(bins: int, seen: int) -> int:
+    """Steps within which new sites are refused; few crystals show large separations that others need not have."""
+    return min(floor(SEPARATION_KEPT * seen), bins // 25) - 1
 
 
 def coincidence_reach(config: TokenizerConfig) -> int:
