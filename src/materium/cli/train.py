@@ -36,7 +36,10 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = TrainConfig.learning_rate,
     muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = TrainConfig.muon_learning_rate,
     dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
-    bfloat16: Annotated[bool, typer.Option(help="Compute matrix products in bfloat16.")] = TrainConfig.bfloat16,
+    bfloat16: Annotated[
+        bool | None,
+        typer.Option("--bfloat16/--float32", help="Type of the matrix products; else the faster one on the device."),
+    ] = TrainConfig.bfloat16,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
     seed: SeedOption = TrainConfig.seed,
     device: DeviceOption = "cpu",

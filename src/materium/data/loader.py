@@ -116,15 +116,21 @@ class Loader:
         self.shard, self.tokenizer, self.mix = shard, tokenizer, mix
         self.max_tokens, self.seed = max_tokens, seed
         self.labels = encode_labels(np.asarray(shard.properties))
+        self.num_elements = self._num_elements()
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the rows of each batch of an epoch, in the order in which they are to be taken."""
+        """Return the rows of each batch of an epoch, in the order in which they are to be taken.
+
+        All rows of a batch have equally many slots for the elements of a formula, as in sampling: the network never
+        sees an empty slot.
+        """
         rng = np.random.default_rng([self.seed, epoch, 1])
         draw = self.draw(epoch)
         sites = self.shard.num_sites()
-        order = np.lexsort((rng.random(len(sites)), sites, draw.formula))
+        slots = np.where(draw.formula > 0, self.num_elements, 0)
+        order = np.lexsort((rng.random(len(sites)), sites, slots))
         lengths = sites[order] * TOKENS_PER_SITE + self._fixed_tokens
-        cuts = _cuts(lengths, self.max_tokens)
+        cuts = _cuts(lengths, slots[order], self.max_tokens)
         groups = np.split(order, cuts)
         return [groups[i] for i in rng.permutation(len(groups))]
 
@@ -153,6 +159,17 @@ class Loader:
             scalars=told[:, None] & keep,
             formula=np.where(told, _composition_kind(composition, mix.keep), 0),
         )
+
+    def _atomic_numbers(self, species: NDArray[np.int64]) -> NDArray[np.int64]:
+        vocab = self.tokenizer.vocab
+        return vocab.species_table[species - vocab.first_species, 0]
+
+    def _num_elements(self) -> NDArray[np.int64]:
+        """Different elements of each crystal, shape (R,)."""
+        numbers = self._atomic_numbers(np.asarray(self.shard.species, dtype=np.int64))
+        rows = np.repeat(np.arange(len(self.shard)), self.shard.num_sites())
+        pairs = np.unique(np.stack([rows, numbers], axis=1), axis=0)
+        return np.bincount(pairs[:, 0], minlength=len(self.shard))
 
     @property
     def _fixed_tokens(self) -> int:
@@ -186,20 +203,15 @@ class Loader:
         self, rows: NDArray[np.int64], kinds: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Elements and counts of the rows that are told a formula (1) or a chemical system (2)."""
-        told = [self._composition(int(row), int(kinds[row])) for row in rows]
-        width = max(len(elements) for elements, _ in told)
-        elements = np.zeros((len(rows), width), np.int64)
-        counts = np.zeros_like(elements)
-        for i, (e, c) in enumerate(told):
-            elements[i, : len(e)], counts[i, : len(c)] = e, c
-        return elements, counts
+        told = [self._composition(int(row), int(kind)) for row, kind in zip(rows, kinds[rows], strict=True)]
+        elements, counts = zip(*told, strict=True)
+        return np.stack(elements), np.stack(counts)
 
     def _composition(self, row: int, kind: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if kind == 0:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         species = self.shard.parts(row).species
-        numbers = self.tokenizer.vocab.species_table[species - self.tokenizer.vocab.first_species, 0]
-        elements, counts = np.unique(numbers, return_counts=True)
+        elements, counts = np.unique(self._atomic_numbers(species), return_counts=True)
         return elements, (counts // np.gcd.reduce(counts)) * (kind == 1)
 
 
@@ -230,14 +242,14 @@ def _composition_kind(uniform: NDArray[np.float64], keep: float) -> NDArray[np.i
     return np.where(uniform < keep * 0.75, 1, np.where(uniform < keep, 2, 0))
 
 
-def _cuts(lengths: NDArray[np.int64], max_tokens: int) -> list[int]:
-    """Where to cut rows, sorted by length within groups, so that each batch, padded, stays within `max_tokens`."""
-    cuts, start, longest = [], 0, 0
-    for i, length in enumerate(lengths.tolist()):
-        longest = max(longest, length)
-        if (i + 1 - start) * longest > max_tokens and i > start:
+def _cuts(lengths: NDArray[np.int64], slots: NDArray[np.int64], max_tokens: int) -> list[int]:
+    """Where to cut rows, sorted by slots and length, so that each batch has one number of slots and fits, padded."""
+    cuts, start = [], 0
+    for i, (length, slot) in enumerate(zip(lengths.tolist(), slots.tolist(), strict=True)):
+        too_long = (i + 1 - start) * length > max_tokens
+        if i > start and (too_long or slot != slots[start]):
             cuts.append(i)
-            start, longest = i, length
+            start = i
     return cuts
 
 

@@ -6,6 +6,9 @@ import torch
 
 from materium.errors import MateriumError
 
+CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16")
+"""Instructions for products of bfloat16 matrices; without them a CPU is slower in bfloat16 than in float32."""
+
 
 def resolve_device(name: str) -> torch.device:
     """Return the device called `name`; `auto` takes CUDA, then MPS, then the CPU.
@@ -28,3 +31,11 @@ def resolve_device(name: str) -> torch.device:
     if missing:
         raise MateriumError(f"device {name!r} is not on this machine; 'materium doctor' says what is")
     return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the device has instructions for bfloat16, so that it is the faster type there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(capabilities.get(feature) for feature in CPU_FEATURES)

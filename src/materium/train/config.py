@@ -30,6 +30,8 @@ class TrainConfig:
         `adamw`, or `muon` for the matrices.
     ema
         Decay of the averaged weights, which are what is validated and shipped.
+    bfloat16
+        Whether matrix products run in bfloat16; None takes it where the device has instructions for it.
     checkpoint_minutes
         Time between checkpoints.
     validate_epochs
@@ -50,7 +52,7 @@ class TrainConfig:
     clip: float = 1.0
     warmup: float = 0.03
     ema: float = 0.999
-    bfloat16: bool = True
+    bfloat16: bool | None = None
     checkpoint_minutes: float = 3.0
     validate_epochs: int = 1
     mix: Mix = field(default_factory=Mix)

@@ -22,6 +22,7 @@ from materium.errors import CheckpointError, DataError, TrainingError
 from materium.model.checkpoint import save_model, write_bytes
 from materium.model.conditions import Conditions, layout_id
 from materium.model.config import ModelConfig, Seen
+from materium.model.device import has_bfloat16
 from materium.model.likelihood import TOKEN_TYPES, nll
 from materium.model.transformer import Transformer
 from materium.properties import scalar_names
@@ -94,6 +95,7 @@ class Run:
         tokenizer = Tokenizer(TokenizerConfig.from_dict(manifest["tokenizer"]))
         tokenizer.config.require(manifest["fingerprint"], str(data))
         self.out, self.config, self.device = out, config, torch.device(device)
+        self.bfloat16 = has_bfloat16(self.device) if config.bfloat16 is None else config.bfloat16
         self.train, self.val = read_shard(data / "train"), read_shard(data / "val")
         self.loader = Loader(self.train, tokenizer, config.mix, max_tokens=config.max_tokens, seed=config.seed)
         if len(self.val) == 0:
@@ -110,7 +112,7 @@ class Run:
         )
         self.model = Transformer(self.model_config).to(self.device)
         self.average = Average(self.model, config.ema)
-        self.optimisers = optimisers(self.model, config)
+        self.optimisers = optimisers(self.model, config, torch.bfloat16 if self.bfloat16 else torch.float32)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
         self.progress = Progress()
         self.identity = {"data": manifest["identity"], "model": self.model_config.to_dict(), "train": config.to_dict()}
@@ -192,7 +194,7 @@ class Run:
 
     def precision(self) -> AbstractContextManager[None]:
         """Return the context in which the forward pass runs."""
-        if not self.config.bfloat16:
+        if not self.bfloat16:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 

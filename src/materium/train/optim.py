@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from materium.train.config import TrainConfig
 
 
-def optimisers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+def optimisers(model: nn.Module, config: TrainConfig, precision: torch.dtype = torch.bfloat16) -> list[torch.optim.Optimizer]:
     """Return AdamW for everything, or Muon for the matrices within the blocks and AdamW for the rest.
 
-    Decay is for matrices only: embeddings, norms and biases carry scale that the loss does not see otherwise.
+    `precision` is that of Muon's products. Decay is for matrices only: embeddings, norms and biases carry scale that the loss does not see otherwise.
     """
     if config.optimiser not in ("adamw", "muon"):
         raise TrainingError(f"unknown optimiser {config.optimiser!r}; choose adamw or muon")
@@ -31,7 +31,7 @@ def optimisers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimi
     if config.optimiser == "adamw":
         groups = [decayed, plain]
         return [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)]
-    muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay)
+    muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay, precision=precision)
     return [torch.optim.AdamW([plain], lr=config.learning_rate, betas=config.betas, fused=True), muon]
 
 
@@ -45,8 +45,11 @@ class Muon(torch.optim.Optimizer):
     SCALE = 0.2
     """Root mean square of an AdamW update, which the orthogonal matrix is brought to (Liu et al. 2025, eq. 4)."""
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float, weight_decay: float) -> None:
-        """Take matrices; those of one shape are worked on together."""
+    def __init__(
+        self, parameters: list[nn.Parameter], lr: float, weight_decay: float, precision: torch.dtype = torch.bfloat16
+    ) -> None:
+        """Take matrices; those of one shape are worked on together, with products in `precision`."""
+        self.precision = precision
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -60,7 +63,7 @@ class Muon(torch.optim.Optimizer):
                     by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
                 rate = group["lr"] * self.SCALE * max(shape) ** 0.5
-                updates = orthogonalised(torch.stack([self._momentum(p) for p in parameters]))
+                updates = orthogonalised(torch.stack([self._momentum(p) for p in parameters]).to(self.precision))
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(parameters, list(updates.to(parameters[0].dtype)), alpha=-rate)
 
@@ -77,11 +80,11 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     """Return matrices with the singular vectors of those given and singular values near 1, (k, rows, columns).
 
-    A quintic Newton-Schulz iteration in bfloat16; its constants are those of the method's authors.
+    A quintic Newton-Schulz iteration, for which bfloat16 is precise enough; its constants are the method's authors'.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = (matrices if wide else matrices.mT).bfloat16()
+    x = matrices if wide else matrices.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
