@@ -40,6 +40,9 @@ def train(
         bool | None,
         typer.Option("--bfloat16/--float32", help="Type of the matrix products; else the faster one on the device."),
     ] = TrainConfig.bfloat16,
+    initial: Annotated[
+        Path | None, typer.Option(metavar="<dir>", help="Folder of a model to start from; its shape is kept.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
     seed: SeedOption = TrainConfig.seed,
     device: DeviceOption = "cpu",
@@ -75,7 +78,7 @@ def train(
         mix=mix,
     )
     model = ModelConfig.preset(preset, **({} if dropout is None else {"dropout": dropout}))
-    run = Run(data, out, model, config, resolve_device(device), events=tensorboard)
+    run = Run(data, out, model, config, resolve_device(device), initial=initial, events=tensorboard)
     console = make_console(quiet=quiet)
     console.print(
         f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"

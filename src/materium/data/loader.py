@@ -40,8 +40,10 @@ class Mix:
         Probability of a setting other than the canonical one, where the crystal has several.
     conditional
         Probability that a row is told anything at all.
+    alone
+        For a row that is told something: probability that it is told one of its labels only, as users mostly do.
     keep
-        For a row that is told something: probability of each single condition.
+        For the other rows that are told something: probability of each single condition.
     """
 
     orders: Mapping[Order, float] = field(
@@ -50,6 +52,7 @@ class Mix:
     lattice_first: float = 0.1
     other_setting: float = 0.25
     conditional: float = 0.4
+    alone: float = 0.3
     keep: float = 0.5
 
     def __post_init__(self) -> None:
@@ -57,7 +60,7 @@ class Mix:
         unknown = set(self.orders) - set(ORDERS)
         if unknown or not 0 < sum(self.orders.values()) < inf or min(self.orders.values()) < 0:
             raise DataError(f"orders {dict(self.orders)}: give weights, not all zero, for some of {', '.join(ORDERS)}")
-        for name in ("lattice_first", "other_setting", "conditional", "keep"):
+        for name in ("lattice_first", "other_setting", "conditional", "alone", "keep"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DataError(f"{name} = {getattr(self, name)} is no probability; give a number from 0 to 1")
 
@@ -152,12 +155,14 @@ class Loader:
         told = rng.random(count) < mix.conditional
         keep = rng.random((count, len(scalar_names()))) < mix.keep
         composition = rng.random(count)
+        alone = rng.random(count) < mix.alone
+        scalars, kinds = self._alone(rng)
         return Draw(
             orders=rng.choice(len(ORDERS), size=count, p=weights / weights.sum()),
             lattice_first=rng.random(count) < mix.lattice_first,
             views=np.where(other, picked, 0),
-            scalars=told[:, None] & keep,
-            formula=np.where(told, _composition_kind(composition, mix.keep), 0),
+            scalars=told[:, None] & np.where(alone[:, None], scalars, keep),
+            formula=np.where(told, np.where(alone, kinds, _composition_kind(composition, mix.keep)), 0),
         )
 
     def _atomic_numbers(self, species: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -169,7 +174,15 @@ class Loader:
         numbers = self._atomic_numbers(np.asarray(self.shard.species, dtype=np.int64))
         rows = np.repeat(np.arange(len(self.shard)), self.shard.num_sites())
         pairs = np.unique(np.stack([rows, numbers], axis=1), axis=0)
-        return np.bincount(pairs[:, 0], minlength=len(self.shard))
+        return np.bincount(pairs[:, 0], minlength=len(self.shard)).astype(np.int64)
+
+    def _alone(self, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """One label of each row, every one it has as likely as the other: which scalar, and else which composition."""
+        count, names = self.labels.shape
+        has = np.column_stack([np.isfinite(self.labels), np.ones(count, bool)])
+        picked = np.where(has, rng.random(has.shape), -1).argmax(axis=1)
+        kinds = _composition_kind(rng.random(size=count), keep=1.0)
+        return picked[:, None] == np.arange(names), np.where(picked == names, kinds, 0)
 
     @property
     def _fixed_tokens(self) -> int:

@@ -37,5 +37,5 @@ def has_bfloat16(device: torch.device) -> bool:
     """Return whether the device has instructions for bfloat16, so that it is the faster type there."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and any(capabilities.get(feature) for feature in CPU_FEATURES)

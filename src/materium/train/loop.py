@@ -9,7 +9,7 @@ import json
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix, encode_lab
 from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
-from materium.model.checkpoint import save_model, write_bytes
+from materium.model.checkpoint import load_checkpoint, save_model, write_bytes
 from materium.model.conditions import Conditions, layout_id
 from materium.model.config import ModelConfig, Seen
 from materium.model.device import has_bfloat16
@@ -80,16 +80,20 @@ class Run:
         config: TrainConfig,
         device: torch.device | str = "cpu",
         *,
+        initial: Path | None = None,
         events: bool = False,
     ) -> None:
         """Open the shards, make or resume the model; `events` adds TensorBoard's log to the CSV files.
+
+        `initial` is a folder with a model to start from: its shape is taken, and of `model` the dropout alone.
 
         Raises
         ------
         DataError
             If `data` holds no shards, or none to validate on.
         TrainingError, CheckpointError
-            If `out` holds a run of other settings, or a damaged checkpoint.
+            If `out` holds a run of other settings, or a damaged checkpoint, or if the model to start from has other
+            tokens than the shards.
         """
         manifest = read_manifest(data)
         tokenizer = Tokenizer(TokenizerConfig.from_dict(manifest["tokenizer"]))
@@ -102,20 +106,25 @@ class Run:
             raise DataError(f"{data / 'val'} has no crystals; prepare with --val, or with a larger --val-fraction")
         self.grammar = Grammar(tokenizer, self.device)
         torch.manual_seed(config.seed)
-        settings = ModelConfig.from_dict({**model.to_dict(), "tokenizer": manifest["tokenizer"], "seen": {}})
-        self.model_config = ModelConfig(
-            **{
-                **vars(settings),
-                "seen": seen_in(self.train),
-                "site_separation": self.train.site_separation(tokenizer.config.bins),
-            }
+        self.model_config = replace(
+            model,
+            tokenizer=tokenizer.config,
+            seen=seen_in(self.train),
+            site_separation=self.train.site_separation(tokenizer.config.bins),
         )
+        start = None if initial is None else load_checkpoint(initial)
+        if start is not None:
+            self.model_config = _continued(start[0].config, self.model_config, str(initial))
         self.model = Transformer(self.model_config).to(self.device)
+        if start is not None:
+            self.model.load_state_dict(start[0].state_dict())
         self.average = Average(self.model, config.ema)
         self.optimisers = optimisers(self.model, config, torch.bfloat16 if self.bfloat16 else torch.float32)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
         self.progress = Progress()
         self.identity = {"data": manifest["identity"], "model": self.model_config.to_dict(), "train": config.to_dict()}
+        if start is not None:
+            self.identity["initial"] = start[1]["weights_sha256"]
         self.out.mkdir(parents=True, exist_ok=True)
         if (out / STATE).exists():
             self._resume()
@@ -257,6 +266,19 @@ class Run:
         for i, optimiser in enumerate(self.optimisers):
             optimiser.load_state_dict({**optimiser.state_dict(), "state": _optimiser_state(state, i)})
         torch.set_rng_state(state["random"])
+
+
+def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelConfig:
+    """The settings of a model that is trained on: its own shape, the data's facts, the dropout that is asked for.
+
+    Mean and spread of a property stay, for they are part of how the weights read a value.
+    """
+    start.tokenizer.require(wanted.tokenizer.fingerprint, source)
+    seen = {
+        name: replace(now, mean=start.seen[name].mean, std=start.seen[name].std) if name in start.seen else now
+        for name, now in wanted.seen.items()
+    }
+    return replace(start, dropout=wanted.dropout, seen=seen, site_separation=wanted.site_separation)
 
 
 def _event_writer(out: Path, step: int) -> SummaryWriter:

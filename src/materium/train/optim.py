@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from materium.train.config import TrainConfig
 
 
-def optimisers(model: nn.Module, config: TrainConfig, precision: torch.dtype = torch.bfloat16) -> list[torch.optim.Optimizer]:
+def optimisers(
+    model: nn.Module, config: TrainConfig, precision: torch.dtype = torch.bfloat16
+) -> list[torch.optim.Optimizer]:
     """Return AdamW for everything, or Muon for the matrices within the blocks and AdamW for the rest.
 
-    `precision` is that of Muon's products. Decay is for matrices only: embeddings, norms and biases carry scale that the loss does not see otherwise.
+    `precision` is that of Muon's products. Decay is for matrices only: embeddings, norms and biases carry scale that
+    the loss does not see otherwise.
     """
     if config.optimiser not in ("adamw", "muon"):
         raise TrainingError(f"unknown optimiser {config.optimiser!r}; choose adamw or muon")
