@@ -23,21 +23,36 @@ COLUMNS = (
     {"errors"},
     {"crystal"},
     {"convert", "symmetry", "properties"},
-    {"tokens"},
+    {"tokens", "refine"},
     {"data"},
     {"model"},
     {"train", "generate"},
-    {"relax"},
+    {"relax", "dft"},
     {"evaluate"},
+    {"report"},
     {"cli", "serve"},
 )
 COLUMN = {part: number for number, column in enumerate(COLUMNS) for part in column}
-KNOWS_NOTHING_OF = [("generate", "train"), ("relax", "model"), ("evaluate", "model"), ("evaluate", "train")]
+KNOWS_NOTHING_OF = [
+    ("generate", "train"),
+    ("relax", "model"),
+    ("dft", "model"),
+    ("evaluate", "model"),
+    ("evaluate", "train"),
+]
 FACE = {"__init__", "__main__"}
 """`import materium` offers the engine, and `python -m materium` the command line: they stand outside the drawing."""
 
 ELEMENT_TABLES = {"pymatgen.core": {"Composition", "Element", "Species"}, "ase.data": {"atomic_masses"}}
 """Facts about elements, which any part may look up; structures and file formats are for `convert.py` alone."""
+
+INPUT_FORMATS = {
+    "pymatgen.io.vasp.sets": {"BadInputSetWarning", "MPMetalRelaxSet", "MPNonSCFSet", "MPRelaxSet", "MPStaticSet"},
+    "pymatgen.io.vasp.inputs": {"Kpoints", "Poscar"},
+    "ase.cell": {"Cell"},
+    "ase.dft.kpoints": {"parse_path_string"},
+}
+"""What `dft/` takes from these libraries besides: input files of programs, and paths through the reciprocal cell."""
 
 MAX_LINES = 450
 MAX_MEDIAN_FUNCTION = 10

@@ -116,6 +116,11 @@ def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
     return np.concatenate([[ways.best], spread])
 
 
+def equal_axes(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the right-handed axes that a reduced lattice cannot tell apart, in terms of its own, shape (k, 3, 3)."""
+    return _equal_axes(lattice)[0]
+
+
 def _refuse_thin_cell(crystal: Crystal, symprec: float) -> None:
     """Refuse cells in which `symprec` turns the longest axis by a shortest one: moyo's search then does not end.
 

@@ -72,19 +72,23 @@ def test_every_option_reaches_the_request(generate: Callable[..., Any], tmp_path
             "mag_density": 0.0, "bulk_modulus": 25.0, "hhi": 3000.0, "energy_above_hull": 0.0,
         },
         "order": "low", "lattice_first": True, "temperature": 0.9, "geometry_temperature": 0.5, "top_p": 0.95,
-        "guidance": 1.5, "n": 3, "seed": 4,
+        "guidance": 1.5, "n": 3, "seed": 4, "elements": ["Na", "Cl"], "require": ["Na"], "forbid": ["Ti"], "z": [1, 2],
+        "neutral": True, "soft": True, "symmetrize": 0.05,
     }  # fmt: skip
     flags = {**options.pop("conditions"), **options}  # type: ignore[dict-item]
     flags["formula"] = flags.pop("reduced_formula")
     arguments = ["-n", str(flags.pop("n"))]
     for name, value in flags.items():
-        arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        words = (
+            "..".join(map(str, value)) if name == "z" else ",".join(value) if isinstance(value, list) else str(value)
+        )
+        arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [words])]
     status, _, err = generate(*arguments, "--out", "run")
     assert status == 0
     assert all(line.startswith("warning: ") for line in err.splitlines())
     found = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     conditions = found.pop("conditions")
-    assert found == options
+    assert found == {**options, "cell_formula": None}
     assert conditions["reduced_formula"] == "NaCl"
     assert len(conditions) == 9
 
@@ -97,6 +101,34 @@ def test_target_outside_training_is_a_warning(generate: Callable[..., Any]) -> N
     status, _, err = generate("-n", "1", "--out", "run", "--density", "99")
     assert status == 0
     assert err == "warning: density = 99.0 g/cm³ lies outside training: 1 to 20 g/cm³\n"
+
+
+def test_several_targets_are_so_many_requests(generate: Callable[..., Any], tmp_path: Path) -> None:
+    """`--density 2.5 5 --num-sites 2 4` is four requests in one run, and each row says which it answers."""
+    assert generate("-n", "2", "--density", "2.5", "5", "--num-sites", "2", "4", "--out", "run")[0] == 0
+    table = pq.read_table(tmp_path / "run" / "structures.parquet").to_pydict()
+    targets = [json.loads(text) for text in table["targets"]]
+    assert table["request"] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [(t["density"], t["num_sites"]) for t in targets[::2]] == [(2.5, 2), (5, 2), (2.5, 4), (5, 4)]
+    assert table["num_sites"] == [t["num_sites"] for t in targets]
+
+
+def test_ranges_and_constraints(generate: Callable[..., Any], tmp_path: Path) -> None:
+    arguments = ("--density", "2..3", "--num-sites", "2..3", "--elements", "Na,Cl,O", "--require", "O", "--neutral")
+    assert generate("-n", "8", *arguments, "--out", "run")[0] == 0
+    for row in pq.read_table(tmp_path / "run" / "structures.parquet").to_pylist():
+        assert 2 <= json.loads(row["targets"])["density"] <= 3
+        assert row["num_sites"] in (2, 3)
+        assert 8 in row["atomic_numbers"]
+        assert set(row["atomic_numbers"]) <= {8, 11, 17}
+        assert sum(row["oxidation_states"]) == 0
+
+
+def test_symmetrize_takes_a_tolerance_or_none(generate: Callable[..., Any], tmp_path: Path) -> None:
+    for name, words in (("own", ["--symmetrize", "0.03"]), ("usual", ["--symmetrize"])):
+        assert generate("-n", "2", *words, "--out", name)[0] == 0
+    found = [json.loads((tmp_path / name / "run.json").read_text())["request"] for name in ("own", "usual")]
+    assert [request["symmetrize"] for request in found] == [0.03, 0.1]
 
 
 def test_batch_size_changes_nothing(generate: Callable[..., Any], tmp_path: Path) -> None:
@@ -137,6 +169,14 @@ def test_finished_run_is_left_alone(generate: Callable[..., Any], tmp_path: Path
         (["--chemical-system", "Li-Qq"], "is no formula"),
         (["--space-group", "231"], "runs from 1 to 230"),
         (["--density", "nan"], "finite"),
+        (["--density", "3..1"], "range 3..1 is empty"),
+        (["--density", "thick"], "is no number"),
+        (["--formula", "NaCl", "--forbid", "Cl"], "Cl is in the formula"),
+        (["--formula", "TiO2", "--num-sites", "4"], "4 atoms do not go with the formula; it makes cells of 3 atoms"),
+        (["--elements", "Qq"], "'Qq' is no element"),
+        (["--z", "2"], "z counts formula units"),
+        (["--hhi", ">9000"], "training saw no hhi"),
+        (["--symmetrize", "-1"], "symmetrize"),
         (["--densty", "3"], "--density"),
         (["--colour", "red"], "--colour"),
         (["--device", "cuda"], "'cuda' is not on this machine"),
@@ -213,7 +253,7 @@ def test_no_space_left(place: str, generate: Callable[..., Any], tmp_path: Path,
     assert generate("-n", "12", "--out", "whole", "--batch-size", "5")[0] == 0
     engine = load(tiny_checkpoint)
     request = Request(n=12)
-    run = RunFolder(tmp_path / "run", RunInfo(request, engine.fingerprint, {}, ""), engine.tokenizer)
+    run = RunFolder(tmp_path / "run", RunInfo(request, engine.fingerprint, {}, ""), engine.read)
     (tmp_path / "run" / place).symlink_to("/dev/full")
     status, _, err = generate("-n", "12", "--out", "run", "--batch-size", "5")
     assert status == 2

@@ -28,7 +28,7 @@ REQUESTS: list[dict[str, Any]] = [
     {"temperature": 0.7, "geometry_temperature": 0.3},
     {"temperature": 1.5, "top_p": 0.8},
     {"conditions": {"density": 3.5, "num_sites": 4}},
-    {"conditions": {"reduced_formula": "TiO2", "density": 4.0}, "guidance": 2.0, "top_p": 0.95},
+    {"conditions": {"reduced_formula": "TiO2", "density": 4.0}, "soft": True, "guidance": 2.0, "top_p": 0.95},
     {"conditions": {"reduced_formula": "TiO2"}, "guidance": 0.5, "lattice_first": True},
     {"conditions": {"chemical_system": "Na-Cl", "band_gap": 1.0}, "guidance": 0.0},
 ]
@@ -99,7 +99,10 @@ def test_likelihood_of_what_is_written_is_its_score(engine: Materium, options: d
 
 def test_guidance_zero_is_the_model_that_is_told_nothing(engine: Materium) -> None:
     conditions = {"reduced_formula": "TiO2", "density": 4.0}
-    equal(engine.samples(Request(n=16, conditions=conditions, guidance=0.0)), engine.samples(Request(n=16)))
+    pressed = list(engine.samples(Request(n=16, conditions=conditions, soft=True, guidance=0.0)))
+    plain = list(engine.samples(Request(n=16)))
+    equal(pressed, plain)
+    assert [sample.targets for sample in pressed] == [conditions] * 16
 
 
 def test_conditions_are_heard(engine: Materium) -> None:

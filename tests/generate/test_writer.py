@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import materium
-from crystals import NACL
+from crystals import NACL, assert_same
 from materium import convert
 from materium.data.readers import read
 from materium.errors import RequestError
 from materium.generate.request import Request
-from materium.generate.writer import RunFolder, RunInfo, fault
+from materium.generate.rows import crystal_of, fault
+from materium.generate.writer import RunFolder, RunInfo
+from materium.symmetry import space_group
 from tiny import tiny_engine
 
 if TYPE_CHECKING:
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
 
     from materium.generate.engine import Materium, Sample
 
-REQUEST = Request(n=12, seed=3, conditions={"density": 3.5})
+PLAIN = Request(n=12, seed=3, conditions={"density": 3.5})
+REQUEST = replace(PLAIN, symmetrize=0.1)
+"""What most tests write: a symmetrising run keeps more files, and every law holds for all of them."""
 BATCH = 5
 KILL = """
 import os, signal, sys
@@ -60,16 +65,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Materium:
 
 @pytest.fixture(scope="module")
 def samples(engine: Materium) -> list[Sample]:
-    return list(engine.samples(REQUEST))
+    """Return the sentences of REQUEST, and that of one well-known crystal in place of number 4."""
+    written = list(engine.samples(REQUEST))
+    written[4] = replace(written[4], tokens=engine.sentence(NACL, REQUEST), request=1, targets={"density": 2.0})
+    return written
 
 
 def opened(folder: Path, engine: Materium, request: Request = REQUEST) -> RunFolder:
-    return RunFolder(folder, RunInfo(request, engine.fingerprint, {"materium": "0"}, "test"), engine.tokenizer)
+    return RunFolder(folder, RunInfo(request, engine.fingerprint, {"materium": "0"}, "test"), engine.read)
 
 
-def written(folder: Path, engine: Materium, samples: list[Sample]) -> RunFolder:
+def written(folder: Path, engine: Materium, samples: list[Sample], request: Request = REQUEST) -> RunFolder:
     """Write what a folder still lacks, and finish it."""
-    run = opened(folder, engine)
+    run = opened(folder, engine, request)
     rest = iter(samples[run.done :])
     while chunk := list(islice(rest, BATCH)):
         run.add(chunk)
@@ -79,9 +87,15 @@ def written(folder: Path, engine: Materium, samples: list[Sample]) -> RunFolder:
 
 def content(folder: Path) -> dict[str, Any]:
     """What two runs must have in common: bytes of the text files, rows of the table."""
-    cifs = {file.name: file.read_bytes() for file in (folder / "cif").iterdir()}
-    rows = pq.read_table(folder / "structures.parquet").to_pylist()
-    return {"extxyz": (folder / "structures.extxyz").read_bytes(), "cif": cifs, "rows": rows}
+    files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.cif")}
+    files |= {file.name: file.read_bytes() for file in folder.glob("*.extxyz")}
+    return {"files": files, "rows": pq.read_table(folder / "structures.parquet").to_pylist()}
+
+
+def frames(whole: dict[str, Any], name: str) -> list[tuple[materium.Crystal, dict[str, Any]]]:
+    """Return the crystals of an extxyz file, and what its comment lines say; overlapping atoms are no crystal."""
+    texts = convert.split_extxyz(whole["files"][name].decode().splitlines(keepends=True))
+    return [convert.from_extxyz(text) for text in texts if "valid=F" not in text]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +109,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, engine: Materium, samples: l
 def test_files_of_a_finished_run(tmp_path: Path, engine: Materium, samples: list[Sample]) -> None:
     run = written(tmp_path / "run", engine, samples)
     names = sorted(path.name for path in run.folder.iterdir())
-    assert names == ["cif", "run.json", "structures.extxyz", "structures.parquet"]
+    assert names == ["cif", "refined", "refined.extxyz", "run.json", "structures.extxyz", "structures.parquet"]
     facts = json.loads((run.folder / "run.json").read_text())
     assert facts["finished"]
     assert facts["request"] == REQUEST.to_dict()
@@ -103,25 +117,82 @@ def test_files_of_a_finished_run(tmp_path: Path, engine: Materium, samples: list
     assert facts["seconds"] > 0
     summary = run.summary()
     assert summary["crystals"] == 12
-    assert 0 <= summary["valid"] <= 12
+    assert 0 <= summary["symmetrized"] <= summary["valid"] <= 12
+
+
+def test_a_run_that_refines_nothing(
+    tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]
+) -> None:
+    run = written(tmp_path / "run", engine, samples, PLAIN)
+    names = sorted(path.name for path in run.folder.iterdir())
+    assert names == ["cif", "run.json", "structures.extxyz", "structures.parquet"]
+    assert "symmetrized" not in run.summary()
+    plain = content(run.folder)
+    assert plain["files"].items() <= whole["files"].items()
+    columns = ("symmetrized", "symmetrize_reason", "space_group_refined", "refined")
+    blank = dict.fromkeys(columns)
+    assert plain["rows"] == [{**row, **blank} for row in whole["rows"]]
 
 
 def test_the_same_structures_under_the_same_id_in_every_file(whole: dict[str, Any], samples: list[Sample]) -> None:
     ids = [f"3-{index:06d}" for index in range(12)]
     assert [row["id"] for row in whole["rows"]] == ids
-    assert sorted(whole["cif"]) == [f"{name}.cif" for name in ids]
+    assert sorted(name for name in whole["files"] if name.startswith("cif/")) == [f"cif/{name}.cif" for name in ids]
     assert [row["tokens"] for row in whole["rows"]] == [sample.tokens.tolist() for sample in samples]
     assert [row["log_likelihood"] for row in whole["rows"]] == [sample.log_likelihood for sample in samples]
-    frames = list(convert.split_extxyz(whole["extxyz"].decode().splitlines(keepends=True)))
-    assert len(frames) == 12
-    for row, frame in zip(whole["rows"], frames, strict=True):
-        if not row["valid"]:
-            continue  # overlapping atoms are written, and refused by every reader
-        crystal, facts = convert.from_extxyz(frame)
+    assert whole["files"]["structures.extxyz"].count(b"Lattice=") == 12
+    valid = [row for row in whole["rows"] if row["valid"]]
+    for row, (crystal, facts) in zip(valid, frames(whole, "structures.extxyz"), strict=True):
         assert facts["id"] == row["id"]
         assert crystal.numbers.tolist() == row["atomic_numbers"]
         np.testing.assert_allclose(crystal.lattice.ravel(), row["cell"], atol=1e-6)
         assert json.loads(row["conditions"]) == {"density": 3.5}
+
+
+def test_rows_say_what_they_answer(whole: dict[str, Any]) -> None:
+    rows = whole["rows"]
+    assert [row["request"] for row in rows] == [int(index == 4) for index in range(12)]
+    assert [json.loads(row["targets"]) for row in rows] == [
+        {"density": 2.0 if index == 4 else 3.5} for index in range(12)
+    ]
+    by_id = {row["id"]: row for row in rows}
+    for name in ("structures.extxyz", "refined.extxyz"):
+        for _, facts in frames(whole, name):
+            row = by_id[facts["id"]]
+            assert (facts["request"], facts["targets"]) == (row["request"], row["targets"])
+
+
+def test_raw_and_refined_crystals(whole: dict[str, Any]) -> None:
+    rows = whole["rows"]
+    accepted = [row for row in rows if row["symmetrized"]]
+    assert 0 < len(accepted) < 12
+    assert rows[4] in accepted
+    assert rows[4]["space_group_refined"] == 225
+    names = [f"refined/{row['id']}.cif" for row in accepted]
+    assert sorted(name for name in whole["files"] if name.startswith("refined/")) == names
+    for name, row, (crystal, facts) in zip(names, accepted, frames(whole, "refined.extxyz"), strict=True):
+        assert row["symmetrize_reason"] is None
+        assert facts["id"] == row["id"]
+        assert facts["formula"] == row["formula"] == convert.formula(crystal)
+        stored = crystal_of(row["refined"])
+        assert sorted(stored.oxidation_states.tolist()) == sorted(row["oxidation_states"])
+        assert_same(bare(stored), bare(crystal), tolerance=1e-6)
+        assert_same(bare(stored), bare(convert.from_cif(whole["files"][name].decode())), tolerance=1e-6)
+        assert facts["space_group_refined"] == row["space_group_refined"] == space_group(crystal, 1e-4)
+
+
+def bare(crystal: materium.Crystal) -> materium.Crystal:
+    """Return the crystal without oxidation states: what is all zeros in a file is read as none."""
+    return materium.Crystal(crystal.lattice, crystal.frac_coords, crystal.numbers)
+
+
+def test_refused_rows_say_why(whole: dict[str, Any]) -> None:
+    refused = [row for row in whole["rows"] if not row["symmetrized"]]
+    assert refused
+    for row in refused:
+        assert row["refined"] is row["space_group_refined"] is None
+        assert row["symmetrize_reason"]
+        assert row["valid"] or row["symmetrize_reason"] == row["reason"]
 
 
 def test_own_table_can_be_read_again(tmp_path: Path, engine: Materium, samples: list[Sample]) -> None:
@@ -169,9 +240,27 @@ def lose_extxyz(folder: Path) -> None:
     (folder / "structures.extxyz").unlink()
 
 
-@pytest.mark.parametrize(
-    "damage", [damage_extxyz, double_extxyz, half_a_part, half_a_cif, half_a_table, half_a_note, lose_extxyz]
-)
+def damage_refined(folder: Path) -> None:
+    data = (folder / "refined.extxyz").read_bytes()
+    assert len(data) > 40
+    (folder / "refined.extxyz").write_bytes(data[: len(data) - 40])
+
+
+def lose_refined(folder: Path) -> None:
+    (folder / "refined.extxyz").unlink()
+
+
+def half_a_refined_cif(folder: Path) -> None:
+    (folder / "refined" / "3-000009.cif").write_text("data_")
+
+
+DAMAGES = [
+    damage_extxyz, double_extxyz, half_a_part, half_a_cif, half_a_table, half_a_note, lose_extxyz,
+    damage_refined, lose_refined, half_a_refined_cif,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_a_crash_left_is_mended(
     tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any], damage: Callable[[Path], None]
 ) -> None:
@@ -213,6 +302,7 @@ def test_crash_after_the_mark(tmp_path: Path, engine: Materium, samples: list[Sa
         ("finish", 1, "pass"),
         ("_write_run", 2, "pass"),
         ("_mend_extxyz", 1, "pass"),
+        ("_append_extxyz", 2, "(self.folder / 'refined.extxyz').open('a').write('3\\nLat')"),
     ],
 )
 def test_killed_and_run_again(  # noqa: PLR0913, PLR0917 - a kill is a place, a time and a last deed
@@ -236,7 +326,7 @@ def test_killed_and_run_again(  # noqa: PLR0913, PLR0917 - a kill is a place, a 
     assert content(tmp_path / "run") == undisturbed
 
 
-COMMAND = ["generate", "-n", "12", "--seed", "3", "--batch-size", "5", "--quiet"]
+COMMAND = ["generate", "-n", "12", "--seed", "3", "--batch-size", "5", "--symmetrize", "0.1", "--quiet"]
 
 
 def run_command(arguments: list[str]) -> None:
@@ -265,8 +355,8 @@ def test_other_settings_are_refused(tmp_path: Path, engine: Materium, samples: l
         written(folder, engine, samples)
     else:
         opened(folder, engine).add(samples[:5])
-    for changes in ({"seed": 4}, {"n": 13}, {"conditions": {}}, {"top_p": 0.9}):
-        other = Request(**{"n": 12, "seed": 3, "conditions": {"density": 3.5}, **changes})
+    for changes in ({"seed": 4}, {"n": 13}, {"conditions": {}}, {"top_p": 0.9}, {"symmetrize": None}):
+        other = replace(REQUEST, **changes)
         with pytest.raises(RequestError, match="finished run with other settings"):
             opened(folder, engine, other)
 

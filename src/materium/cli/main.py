@@ -19,10 +19,13 @@ from materium.errors import MateriumError
 
 COMMANDS = {
     "generate": ("materium.cli.generate", "generate"),
+    "complete": ("materium.cli.complete", "complete"),
     "score": ("materium.cli.score", "score"),
+    "export": ("materium.cli.export", "export"),
     "prepare": ("materium.cli.prepare", "prepare"),
     "train": ("materium.cli.train", "train"),
     "data": ("materium.cli.data", "app"),
+    "conditions": ("materium.cli.show_conditions", "conditions"),
     "info": ("materium.cli.info", "info"),
     "doctor": ("materium.cli.doctor", "doctor"),
 }
@@ -85,7 +88,7 @@ def load_command(name: str) -> TyperCommand | TyperGroup:
     if isinstance(target, typer.Typer):
         parent.add_typer(target, name=name)
     else:
-        parent.command(name)(target)
+        parent.command(name, cls=getattr(target, "command_class", None))(target)
     command = cast("TyperCommand | TyperGroup", get_group(parent).commands[name])
     command.no_args_is_help = False  # a group without a command is a mistake like any other: one line
     for part in (command, *getattr(command, "commands", {}).values()):

@@ -167,7 +167,8 @@ class Loader:
 
     def _atomic_numbers(self, species: NDArray[np.int64]) -> NDArray[np.int64]:
         vocab = self.tokenizer.vocab
-        return vocab.species_table[species - vocab.first_species, 0]
+        numbers: NDArray[np.int64] = vocab.species_table[species - vocab.first_species, 0]
+        return numbers
 
     def _num_elements(self) -> NDArray[np.int64]:
         """Different elements of each crystal, shape (R,)."""
@@ -181,7 +182,7 @@ class Loader:
         count, names = self.labels.shape
         has = np.column_stack([np.isfinite(self.labels), np.ones(count, bool)])
         picked = np.where(has, rng.random(has.shape), -1).argmax(axis=1)
-        kinds = _composition_kind(rng.random(size=count), keep=1.0)
+        kinds = _composition_kind(np.asarray(rng.random(count)), keep=1.0)
         return picked[:, None] == np.arange(names), np.where(picked == names, kinds, 0)
 
     @property

@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from materium.errors import RequestError
-from materium.generate import sample
+from materium.generate import scoring
+from materium.generate.decoding import Sample, write_batch
+from materium.generate.plan import Plan
 from materium.generate.request import BATCH, Request
-from materium.model.attention import KeyValueCache
 from materium.model.checkpoint import load_checkpoint
-from materium.model.likelihood import TOKEN_TYPES, exact_nll
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import Tokenizer
-from materium.tokens.vocab import PAD, SOS, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from materium.convert import Structure
     from materium.crystal import Crystal
-    from materium.model.conditions import Conditions
+    from materium.generate.scoring import AnyStructure, Figures, OverOrders
+    from materium.generate.targets import Target
     from materium.model.transformer import Transformer
-
-SCORE_BATCH = 32
-ROW_STEP = 16
-"""Rows of a batch are a multiple of it: matrix products of fewer rows take another path through the CPU's kernels,
-whose last bits differ, and structure i must not depend on the size of the batch."""
-KEEP_SHARE = 0.75
-"""Finished sentences are dropped from the batch once fewer than this share is still being written."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A sentence that was written.
-
-    Parameters
-    ----------
-    index
-        Its place in the request.
-    tokens
-        Shape (tokens,).
-    log_likelihood
-        ln p of the sentence, in nats, at temperature 1 under the conditions and guidance it was written with.
-    """
-
-    index: int
-    tokens: NDArray[np.int64]
-    log_likelihood: float
+    from materium.tokens.tokenizer import Order
 
 
 class Materium:
@@ -75,6 +49,8 @@ class Materium:
     def generate(self, n: int = 64, *, seed: int = 0, formula: str | None = None, **options: Any) -> list[Structure]:
         """Return `n` crystals as pymatgen structures, with the row's facts in `properties`.
 
+        Where a condition has several targets, `n` of each combination of them.
+
         Parameters
         ----------
         n, seed
@@ -94,20 +70,119 @@ class Materium:
         request = make_request(n, seed, formula, options)
         structures = []
         for written in self.samples(request):
-            structure = to_structure(self.tokenizer.decode(written.tokens))
-            structure.properties = {"index": written.index, "seed": seed, "log_likelihood": written.log_likelihood}
+            structure = to_structure(self.read(written))
+            facts = {"index": written.index, "seed": seed, "request": written.request, "targets": dict(written.targets)}
+            structure.properties = {**facts, "log_likelihood": written.log_likelihood}
             structures.append(structure)
         return structures
 
     def samples(self, request: Request, start: int = 0, batch_size: int = BATCH) -> Iterator[Sample]:
-        """Yield the sentences of a request in their order, from number `start` on."""
+        """Yield the sentences of a request in their order, from number `start` on.
+
+        Raises
+        ------
+        RequestError
+            If the constraints contradict each other, or a range holds nothing.
+        """
+        for batch in self.batches(self.plan(request), start, batch_size):
+            yield from batch
+
+    def batches(self, plan: Plan, start: int = 0, batch_size: int = BATCH) -> Iterator[list[Sample]]:
+        """Yield the sentences of a plan, batch by batch, from number `start` on."""
         if batch_size < 1:
             raise RequestError(f"batch size = {batch_size} is not possible; give at least 1")
-        for first in range(start, request.n, batch_size):
-            yield from write_batch(self.model, self.grammar, request, range(first, min(first + batch_size, request.n)))
+        for indices in plan.batches(start, batch_size):
+            yield write_batch(self.model, self.grammar, plan, indices)
 
-    def log_likelihoods(self, crystals: Sequence[Crystal], request: Request | None = None) -> list[dict[str, float]]:
-        """Return ln p in nats, in all and by token type, of the canonical sentence of each crystal; see `score`.
+    def read(self, written: Sample) -> Crystal:
+        """Return the crystal that a sentence says."""
+        return self.tokenizer.decode(written.tokens)
+
+    def complete(self, host: AnyStructure, add: str, n: int = 32, **options: Any) -> list[Structure]:
+        """Return `n` structures in which the host's atoms stay where they are and the formula `add` is put in.
+
+        Parameters
+        ----------
+        host
+            A pymatgen structure, ASE atoms or a crystal.
+        add, n, options
+            As in `Completion`: `seed`, `keep_lattice`, temperatures.
+
+        Raises
+        ------
+        MateriumError
+            If the host overlaps, is disordered, or leaves no room for so many atoms.
+        """
+        from materium.convert import to_structure
+        from materium.generate.complete import Completion
+
+        completion = Completion(self, next(iter(scoring.as_crystals(host))), add, n=n, **options)
+        structures = []
+        for written in chain.from_iterable(completion.samples()):
+            structure = to_structure(completion.crystal(written))
+            structure.properties = {"index": written.index, "log_likelihood": written.log_likelihood}
+            structures.append(structure)
+        return structures
+
+    def plan(self, request: Request) -> Plan:
+        """Return what each structure of a request is told and kept to; errors as in `samples`."""
+        plan = Plan(request, self.model.config.seen, self.tokenizer)
+        plan.check()
+        return plan
+
+    def log_likelihood(  # noqa: PLR0913 - what is told, how it is written, how finely it is summed
+        self,
+        structures: AnyStructure | Iterable[AnyStructure],
+        *,
+        order: Order = Request.order,
+        lattice_first: bool = Request.lattice_first,
+        draws: int | None = None,
+        seed: int = Request.seed,
+        formula: str | None = None,
+        **conditions: Target,
+    ) -> list[dict[str, Any]]:
+        """Return the exact ln p, in nats, of pymatgen structures, ASE atoms or crystals: a dictionary for each.
+
+        Parameters
+        ----------
+        structures
+            Several of them, or one.
+        order, lattice_first
+            Site order of the canonical sentence, and place of its lattice.
+        draws, seed
+            If given, also ln p summed over all orders of the sites, from so many drawn ones; see `over_orders`.
+        formula
+            Short for the condition `reduced_formula`.
+        conditions
+            What the model is told, one value each, such as `density=3.5`. It is told, not enforced: no mask follows.
+
+        Returns
+        -------
+        list[dict[str, Any]]
+            The keys of `Figures`, with `draws` those of `OverOrders`, and `structure`: the canonical pymatgen
+            structure, its sites in the order of `site_log_likelihoods`.
+
+        Raises
+        ------
+        MateriumError
+            If a structure has no sentence (too many sites, an unusual cell, overlapping atoms), or on a wrong option.
+        """
+        from materium.convert import to_structure
+
+        told = conditions if formula is None else {**conditions, "reduced_formula": formula}
+        request = Request(seed=seed, conditions=told, order=order, lattice_first=lattice_first)
+        scoring.check(request, draws)
+        sentences = [self.sentence(crystal, request) for crystal in scoring.as_crystals(structures)]
+        rows: list[dict[str, Any]] = [{**figures} for figures in self.score(sentences, request)]
+        for row, tokens in zip(rows, sentences, strict=True):
+            row["structure"] = to_structure(self.tokenizer.decode(tokens))
+        if draws is not None:
+            for row, summed in zip(rows, self.score_over_orders(sentences, request, draws), strict=True):
+                row.update(summed)
+        return rows
+
+    def log_likelihoods(self, crystals: Sequence[Crystal], request: Request | None = None) -> list[Figures]:
+        """Return the figures of the canonical sentence of each crystal in the layout of a request; see `score`.
 
         Raises
         ------
@@ -119,37 +194,20 @@ class Materium:
 
     def sentence(self, crystal: Crystal, request: Request) -> NDArray[np.int64]:
         """Return the canonical sentence of a crystal in the layout of a request; errors as in `log_likelihoods`."""
-        from materium.symmetry import canonical
-        from materium.tokens.oxidation import with_guess
+        return scoring.canonical_sentence(self.tokenizer, crystal, request)
 
-        has_states = any(state for _, state in self.tokenizer.config.species)
-        charged = with_guess(crystal)[0] if has_states else crystal
-        parts = self.tokenizer.parts(canonical(charged.check_distances()))
-        return self.tokenizer.sentence(parts, request.order, lattice_first=request.lattice_first)
-
-    def score(self, sentences: Sequence[NDArray[np.int64]], request: Request) -> list[dict[str, float]]:
-        """Return ln p in nats, in all and by token type, of sentences under the masks that sampling applies.
+    def score(self, sentences: Sequence[NDArray[np.int64]], request: Request) -> list[Figures]:
+        """Return ln p in nats, in all, by token type and by site, of sentences under the masks that sampling applies.
 
         Temperature 1 and guidance 1, whatever the request says; its conditions and its layout count.
         """
-        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-        figures: dict[int, dict[str, float]] = {}
-        for first in range(0, len(order), SCORE_BATCH):
-            chosen = order[first : first + SCORE_BATCH]
-            figures |= zip(chosen, self._scored([sentences[i] for i in chosen], request), strict=True)
-        return [figures[i] for i in range(len(sentences))]
+        return scoring.score_sentences(self.model, self.grammar, sentences, request)
 
-    @torch.inference_mode()
-    def _scored(self, sentences: Sequence[NDArray[np.int64]], request: Request) -> list[dict[str, float]]:
-        rows = [torch.from_numpy(tokens) for tokens in sentences]
-        tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD).to(self.device)
-        roles = self.grammar.roles(tokens, torch.full((len(rows),), request.lattice_first, device=self.device))
-        told = request.told(len(rows)).to(self.device)
-        costs, kinds = exact_nll(self.model, self.grammar, tokens, roles, told)
-        columns = {"log_likelihood": -costs.double().sum(1)}
-        for kind, name in enumerate(TOKEN_TYPES):
-            columns[name] = -costs.double().where(kinds == kind, 0).sum(1)
-        return [dict(zip(columns, row, strict=True)) for row in torch.stack([*columns.values()], dim=1).tolist()]
+    def score_over_orders(
+        self, sentences: Sequence[NDArray[np.int64]], request: Request, draws: int
+    ) -> list[OverOrders]:
+        """Return ln p in nats of crystals, given as sentences, over all orders of their sites; see `over_orders`."""
+        return scoring.over_orders(self.model, self.grammar, sentences, request, draws)
 
 
 def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> Materium:
@@ -168,89 +226,3 @@ def make_request(n: int, seed: int, formula: str | None, options: dict[str, Any]
     if formula is not None:
         conditions["reduced_formula"] = formula
     return Request(n=n, seed=seed, conditions=conditions, **own)
-
-
-@torch.inference_mode()
-def write_batch(model: Transformer, grammar: Grammar, request: Request, indices: range) -> list[Sample]:
-    """Return the sentences of some structures of a request, in their order."""
-    batch = Decoding(model, grammar, request, indices)
-    while not batch.done():
-        batch.step()
-        batch.shrink()
-    return batch.finished()
-
-
-class Decoding:
-    """Sentences that are being written together; rows beyond the asked ones fill the batch up and are thrown away."""
-
-    def __init__(self, model: Transformer, grammar: Grammar, request: Request, indices: range) -> None:
-        """Begin the sentences of structures `indices`: [SOS] is written, and what follows it is known."""
-        self.model, self.grammar, self.request, self.asked = model, grammar, request, len(indices)
-        count, steps, device = -(-len(indices) // ROW_STEP) * ROW_STEP, grammar.tokenizer.max_tokens, grammar.device
-        self.slots = torch.arange(indices.start, indices.start + count)
-        self.rows = torch.arange(count)
-        self.tokens = torch.full((count, steps), PAD)
-        self.likelihood = torch.zeros(count, dtype=torch.float64)
-        self.uniforms = sample.uniforms(request.seed, self.slots.tolist(), steps).to(device)
-        self.state = grammar.start(torch.full((count,), request.lattice_first, device=device))
-        self.column = 0
-        self.table = model.embedding.table()
-        streams = [request.told(count)] if request.guidance != 0 else []
-        streams += [request.untold(count)] if request.guidance != 1 else []
-        room = [model.conditions.positions(told) + steps for told in streams]
-        self.caches = [KeyValueCache(model.config, count, positions, self.table) for positions in room]
-        self.hidden: list[Tensor] = []
-        self._take(torch.full((count,), SOS, device=device), [told.to(device) for told in streams])
-
-    def done(self) -> bool:
-        """Whether every sentence has ended."""
-        return bool((self.state.role == Role.PAD).all())
-
-    def step(self) -> None:
-        """Write one token of each sentence."""
-        legal = self.grammar.mask(self.state)
-        logits = sample.mask(self._logits(), legal)
-        request = self.request
-        cold = request.temperature if request.geometry_temperature is None else request.geometry_temperature
-        warmth = torch.where(self.state.role == Role.SPECIES, request.temperature, cold)[:, None]
-        warm = sample.cut(sample.temper(logits, warmth), request.top_p)
-        token = sample.draw(warm, self.uniforms[self.rows, self.column - 1])
-        gained = logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
-        self.likelihood[self.rows] += gained.double().cpu()
-        self._take(token, [None] * len(self.caches))
-
-    def shrink(self) -> None:
-        """Drop ended sentences once they are a quarter of the batch."""
-        going = self.state.role != Role.PAD
-        count = -(-int(going.sum()) // ROW_STEP) * ROW_STEP
-        if count == 0 or count > KEEP_SHARE * len(self.rows):
-            return
-        kept = torch.argsort(~going, stable=True)[:count]
-        self.rows, self.hidden = self.rows[kept.cpu()], [h[kept] for h in self.hidden]
-        self.state = self.state.keep(kept)
-        for cache in self.caches:
-            cache.keep(kept)
-
-    def finished(self) -> list[Sample]:
-        """Return the sentences that were asked for, without padding."""
-        lengths = (self.tokens != PAD).sum(1)
-        rows = zip(self.slots.tolist(), self.tokens.numpy(), lengths.tolist(), self.likelihood.tolist(), strict=True)
-        return [Sample(i, tokens[:length], value) for i, tokens, length, value in rows][: self.asked]
-
-    def _logits(self) -> Tensor:
-        scores = [self.model.logits(h, self.table) for h in self.hidden]
-        if len(scores) == 1:
-            return scores[0]
-        return sample.guide(scores[0], scores[1], self.request.guidance)
-
-    def _take(self, token: Tensor, conditions: Sequence[Conditions | None]) -> None:
-        """Append a token to each sentence, and compute what stands after it."""
-        self.tokens[self.rows, self.column] = token.cpu()
-        self.column += 1
-        roles = self.grammar.role_of(self.state, token)[:, None]
-        self.state = self.grammar.advance(self.state, token)
-        results = [
-            self.model(token[:, None], roles, told, cache, self.table)
-            for told, cache in zip(conditions, self.caches, strict=True)
-        ]
-        self.hidden = [hidden[:, -1] for hidden, _ in results]

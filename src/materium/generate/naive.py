@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from materium.generate import sample
+from materium.generate.automaton import Keeper
+from materium.generate.plan import Plan
 from materium.tokens.vocab import SOS, Role
 
 if TYPE_CHECKING:
@@ -22,22 +24,25 @@ if TYPE_CHECKING:
 @torch.inference_mode()
 def write_sentence(model: Transformer, grammar: Grammar, request: Request, index: int) -> torch.Tensor:
     """Return the tokens of structure `index` of a request, shape (tokens,)."""
-    told, untold = request.told(1), request.untold(1)
+    plan = Plan(request, model.config.seen, grammar.tokenizer)
+    told, untold = plan.told([index]), request.untold(1)
+    keeper = Keeper(plan.automata([index]), grammar)
     state = grammar.advance(grammar.start(torch.tensor([request.lattice_first])), torch.tensor([SOS]))
     tokens, roles = torch.tensor([[SOS]]), torch.tensor([[int(Role.SOS)]])
     cold = request.temperature if request.geometry_temperature is None else request.geometry_temperature
-    for uniform in sample.uniforms(request.seed, [index], grammar.tokenizer.max_tokens)[0]:
+    for uniform in sample.uniforms(request.seed, [plan.within(index)], grammar.tokenizer.max_tokens)[0]:
         if state.role == Role.PAD:
             break
         logits = model.logits(*_last(model, tokens, roles, told))
         if request.guidance != 1:
             logits = sample.guide(logits, model.logits(*_last(model, tokens, roles, untold)), request.guidance)
-        logits = sample.mask(logits, grammar.mask(state))
+        logits = sample.mask(logits, keeper.mask(grammar.mask(state), state))
         warmth = request.temperature if state.role == Role.SPECIES else cold
         token = sample.draw(sample.cut(sample.temper(logits, warmth), request.top_p), uniform[None])
         roles = torch.cat([roles, grammar.role_of(state, token)[:, None]], dim=1)
         tokens = torch.cat([tokens, token[:, None]], dim=1)
         state = grammar.advance(state, token)
+        keeper.take(token)
     return tokens[0]
 
 

@@ -1,21 +1,21 @@
-"""What is asked for: how many crystals, by which seed, told what, and sampled how."""
+"""What is asked for: how many crystals, by which seed, told what, kept to what, and sampled how."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from materium.errors import RequestError
-from materium.properties import scalar_names, table
+from materium.generate import targets
+from materium.generate.targets import Range, Target, Value, parse_composition, parse_target
+from materium.properties import table
 from materium.tokens.tokenizer import ORDERS, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from materium.model.conditions import Conditions
     from materium.model.config import Seen
@@ -26,14 +26,16 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Request:
-    """A request for `n` crystals.
+    """A request for `n` crystals, or for `n` of each combination where a condition has several targets.
 
     Parameters
     ----------
     n, seed
         How many, and the seed; structure i of seed s does not depend on `n`.
     conditions
-        Property names with their target, in the units of `properties.toml`; a formula or chemical system as text.
+        Property names with their target, in the units of `properties.toml`: a value, a `Range` (or its text, such as
+        `1..2` or `>5`) from which every structure draws its own, or a list of these. Lists are combined, each target
+        of one with each of the others.
     order
         Site order of the sentences.
     lattice_first
@@ -44,74 +46,146 @@ class Request:
         Share of the probability that the likeliest tokens must hold; the rest is cut off.
     guidance
         Weight of the conditions: 0 ignores them, 1 takes the model as it is, more presses them.
+    elements, require, forbid
+        Symbols of the elements that may occur (none named: all), that must, and that must not.
+    z
+        Least and most formula units in the primitive cell, for a condition `reduced_formula`; None leaves it open.
+    cell_formula
+        The exact content of the primitive cell, such as `Li4Fe4P4O16`.
+    neutral
+        Whether the oxidation states must add up to zero.
+    soft
+        Whether `reduced_formula`, `chemical_system` and `num_sites` are told only. Otherwise the mask keeps them too.
+    symmetrize
+        Å, tolerance at which the structures are refined, beside the raw ones; None leaves it.
 
     Raises
     ------
     RequestError
-        If a value is out of its range, or a condition is unknown.
+        If a value is out of its range, a condition or element unknown.
     """
 
     n: int = 64
     seed: int = 0
-    conditions: Mapping[str, float | str] = field(default_factory=dict)
+    conditions: Mapping[str, Target | Sequence[Target]] = field(default_factory=dict)
     order: Order = "high"
     lattice_first: bool = False
     temperature: float = 1.0
     geometry_temperature: float | None = None
     top_p: float = 1.0
     guidance: float = 1.0
+    elements: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    z: tuple[int, int] | None = None
+    cell_formula: str | None = None
+    neutral: bool = False
+    soft: bool = False
+    symmetrize: float | None = None
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value, and read what was given as text."""
         _require("n", self.n, self.n >= 1, "at least 1")
         _require("seed", self.seed, 0 <= self.seed < 2**32, "a whole number from 0 to 2^32 - 1")
         _require("temperature", self.temperature, 0 < self.temperature < math.inf, "a number above 0")
-        cold = self.geometry_temperature
-        _require("geometry_temperature", cold, cold is None or 0 < cold < math.inf, "a number above 0")
+        for name in ("geometry_temperature", "symmetrize"):
+            value = getattr(self, name)
+            _require(name, value, value is None or 0 < value < math.inf, "a number above 0")
         _require("top_p", self.top_p, 0 < self.top_p <= 1, "a number above 0, and at most 1")
         _require("guidance", self.guidance, 0 <= self.guidance < math.inf, "a number from 0 on")
         if self.order not in ORDERS:
             raise RequestError(f"unknown order {self.order!r}; choose one of {', '.join(ORDERS)}")
-        for name, value in self.conditions.items():
-            _check_condition(name, value)
+        for name in ("elements", "require", "forbid"):
+            object.__setattr__(self, name, _symbols(name, getattr(self, name)))
+        object.__setattr__(self, "z", _whole_range("z", self.z))
+        object.__setattr__(self, "conditions", self._read_conditions())
+
+    def _read_conditions(self) -> dict[str, Target | tuple[Target, ...]]:
+        """The conditions with every target read and checked; a cell formula is told as its reduced formula."""
+        given = dict(self.conditions)
+        if self.cell_formula is not None:
+            if "reduced_formula" in given:
+                raise RequestError("give a formula or a cell formula, not both")
+            parse_composition(self.cell_formula)
+            given["reduced_formula"] = self.cell_formula
+        read: dict[str, Target | tuple[Target, ...]] = {}
+        for name, value in given.items():
+            several = isinstance(value, list | tuple)
+            found = tuple(parse_target(name, one) for one in (value if several else (value,)))  # type: ignore[union-attr, arg-type]
+            if not found:
+                raise RequestError(f"{name} has no target; give a value, a range or several values")
+            read[name] = found if len(found) > 1 else found[0]
+        if self.z is not None and "reduced_formula" not in read:
+            raise RequestError("z counts formula units; give a formula too")
+        return read
+
+    @property
+    def cells(self) -> list[dict[str, Target]]:
+        """Every combination of the targets; one empty combination where nothing is told."""
+        lists = [value if isinstance(value, tuple) else (value,) for value in self.conditions.values()]
+        return [dict(zip(self.conditions, values, strict=True)) for values in product(*lists)]
+
+    @property
+    def total(self) -> int:
+        """How many crystals are written in all."""
+        return self.n * len(self.cells)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as JSON types."""
-        return json.loads(json.dumps({**asdict(self), "conditions": dict(self.conditions)}))  # type: ignore[no-any-return]
+        plain = {name: _text(value) for name, value in self.conditions.items()}
+        return json.loads(json.dumps({**asdict(self), "conditions": plain}))  # type: ignore[no-any-return]
+
+    @property
+    def layout(self) -> int:
+        """The number of the layout of the sentences."""
+        from materium.model.conditions import layout_id
+
+        return layout_id(self.order, lattice_first=self.lattice_first)
 
     def told(self, batch: int) -> Conditions:
-        """Return the conditions for `batch` sentences."""
-        import torch  # so that a request can be read and checked without it
+        """Return the conditions of `batch` sentences that are all told the same.
 
-        from materium.model.conditions import Conditions, layout_id
-
-        layout = layout_id(self.order, lattice_first=self.lattice_first)
-        scalars = torch.full((batch, len(scalar_names())), float("nan"))
-        for name in scalar_names():
-            if name in self.conditions:
-                scalars[:, scalar_names().index(name)] = table()[name].encode(float(self.conditions[name]))
-        pairs = _composition(self.conditions)
-        elements = torch.tensor([[z for z, _ in pairs]], dtype=torch.long).expand(batch, -1)
-        counts = torch.tensor([[c for _, c in pairs]], dtype=torch.long).expand(batch, -1)
-        return Conditions(scalars, elements, counts, torch.full((batch,), layout))
+        Raises
+        ------
+        RequestError
+            If there are several targets, or a range.
+        """
+        cells = self.cells
+        if len(cells) > 1 or any(isinstance(value, Range) for value in cells[0].values()):
+            raise RequestError("several targets or a range were given where one value of each condition is needed")
+        row: dict[str, Value] = {k: v for k, v in cells[0].items() if not isinstance(v, Range)}
+        return targets.told([row] * batch, self.layout)
 
     def untold(self, batch: int) -> Conditions:
         """Return the same layout with nothing told."""
-        from materium.model.conditions import Conditions, layout_id
+        from materium.model.conditions import Conditions
 
-        return Conditions.none(batch, layout_id(self.order, lattice_first=self.lattice_first))
+        return Conditions.none(batch, self.layout)
 
     def warnings(self, seen: Mapping[str, Seen]) -> list[str]:
         """Return a line for each target outside what training saw."""
-        lines = []
-        for name, value in self.conditions.items():
-            entry = seen.get(name)
-            unit = f" {table()[name].unit}" if table()[name].unit else ""
-            if table()[name].kind == "number" and entry is None:
-                lines.append(f"{name}: training saw no label of it")
-            elif entry is not None and not entry.low <= float(value) <= entry.high:
+        return list(dict.fromkeys(line for cell in self.cells for line in _warnings(cell, seen)))
+
+
+def _warnings(cell: Mapping[str, Target], seen: Mapping[str, Seen]) -> list[str]:
+    lines = []
+    for name, value in cell.items():
+        entry = seen.get(name)
+        unit = f" {table()[name].unit}" if table()[name].unit else ""
+        if table()[name].kind == "number" and entry is None:
+            lines.append(f"{name}: training saw no label of it")
+        elif entry is not None:
+            bounds = (value.low, value.high) if isinstance(value, Range) else (float(value),)
+            if not all(bound is None or entry.low <= bound <= entry.high for bound in bounds):
                 lines.append(f"{name} = {value}{unit} lies outside training: {entry.low:g} to {entry.high:g}{unit}")
-        return lines
+    return lines
+
+
+def _text(value: Target | Sequence[Target]) -> object:
+    """A target, or several, as JSON types."""
+    if isinstance(value, Range):
+        return str(value)
+    return [_text(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _require(name: str, value: object, good: bool, needed: str) -> None:  # noqa: FBT001
@@ -119,53 +193,25 @@ def _require(name: str, value: object, good: bool, needed: str) -> None:  # noqa
         raise RequestError(f"{name} = {value} is not possible; give {needed}")
 
 
-def _check_condition(name: str, value: float | str) -> None:
-    if name not in table():
-        close = get_close_matches(name, table(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(table())}"
-        raise RequestError(f"unknown condition {name!r}; {hint}")
-    if table()[name].kind in ("number", "category"):
-        table()[name].encode(_number(name, value))
-    else:
-        parse_composition(str(value))
-
-
-def _number(name: str, value: float | str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise RequestError(f"{name} = {value!r} is no number") from error
-
-
-def _composition(conditions: Mapping[str, float | str]) -> list[tuple[int, int]]:
-    from materium.model.conditions import ANY_COUNT
-
-    if "reduced_formula" in conditions:
-        pairs = parse_composition(str(conditions["reduced_formula"]))
-        divisor = int(np.gcd.reduce([count for _, count in pairs]))
-        return [(z, count // divisor) for z, count in pairs]
-    if "chemical_system" in conditions:
-        return [(z, ANY_COUNT) for z, _ in parse_composition(str(conditions["chemical_system"]).replace("-", ""))]
-    return []
-
-
-def parse_composition(text: str) -> list[tuple[int, int]]:
-    """Return atomic numbers with counts, sorted, of a formula such as `LiFePO4` or a system such as `Li-Fe-O`.
-
-    Raises
-    ------
-    RequestError
-        If it is no formula with whole numbers.
-    """
-    from pymatgen.core import Composition
-
-    try:
-        amounts = Composition(text.replace("-", "")).get_el_amt_dict()
+def _symbols(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Element symbols of a text such as `Li,Fe` or `Li-Fe`, or of a sequence."""
+    words = given.replace("-", ",").split(",") if isinstance(given, str) else given
+    symbols = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
+    for symbol in symbols:
         from pymatgen.core import Element
 
-        pairs = sorted((Element(symbol).Z, amount) for symbol, amount in amounts.items())
-    except (ValueError, KeyError) as error:
-        raise RequestError(f"{text!r} is no formula; write it like LiFePO4") from error
-    if not pairs or any(amount != int(amount) for _, amount in pairs):
-        raise RequestError(f"{text!r} needs whole numbers of atoms; write it like LiFePO4")
-    return [(z, int(amount)) for z, amount in pairs]
+        if not Element.is_valid_symbol(symbol):
+            raise RequestError(f"{name}: {symbol!r} is no element; write symbols like Li,Fe,P,O")
+    return symbols
+
+
+def _whole_range(name: str, given: object) -> tuple[int, int] | None:
+    """Least and most of a text such as `2` or `1..4`, of a number, or of a pair."""
+    if given is None:
+        return None
+    words = str(given).split("..") if isinstance(given, str | int) else [str(one) for one in given]  # type: ignore[attr-defined]
+    if not all(word.strip().isdigit() for word in words) or len(words) > 2:
+        raise RequestError(f"{name} = {given} is no whole number or range; write it like 2 or 1..4")
+    low, high = int(words[0]), int(words[-1])
+    _require(name, given, 1 <= low <= high, "whole numbers from 1 on, the smaller first, like 1..4")
+    return low, high

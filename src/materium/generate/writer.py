@@ -1,7 +1,8 @@
 """Run folders: results are appended as they come, a stopped run goes on, and a finished one is never overwritten.
 
-Each batch becomes one Parquet file in `parts/`, written at once or not at all: that is the journal. The extxyz file
-follows it; what a crash left half-written there is cut off and written again from the journal.
+Each batch becomes one Parquet file in `parts/`, written at once or not at all: that is the journal. The extxyz files
+follow it; what a crash left half-written there is cut off and written again from the journal. A run that symmetrises
+has, beside `cif/` and `structures.extxyz`, the refined crystals in `refined/` and `refined.extxyz`, under the same ids.
 """
 
 from __future__ import annotations
@@ -9,29 +10,55 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from materium.crystal import MIN_DISTANCE, Crystal
-from materium.errors import MateriumError, RequestError
+from materium.errors import RequestError
+from materium.generate.rows import crystal_of, fault, make_row, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
-    from materium.generate.engine import Sample
+    from materium.crystal import Crystal
+    from materium.generate.decoding import Sample
     from materium.generate.request import Request
-    from materium.tokens.tokenizer import Tokenizer
+
+__all__ = ["RunFolder", "RunInfo", "fault"]
 
 RUN_PART = "run.part"
-VOLUME_PER_ATOM = (3.0, 250.0)
-"""Å³; outside of it a structure is not called valid. The training crystals lie within."""
-TOLERANCES = {"space_group": 0.1, "space_group_fine": 0.01}
-"""Å; columns of the table, with the tolerance of the symmetry search."""
+_FACTS = ("id", "seed", "request", "targets", "formula")
+"""Columns that every extxyz frame of a run carries."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Text files that show one structure of each row.
+
+    Parameters
+    ----------
+    cifs, frames
+        The folder of CIFs and the extxyz file, within the run folder.
+    facts
+        Columns that each extxyz frame carries.
+    column
+        The column that holds the structure, which may be null; None if it is the row itself.
+    """
+
+    cifs: str
+    frames: str
+    facts: tuple[str, ...]
+    column: str | None = None
+
+    def record(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what `crystal_of` reads, or None where the row has no such structure."""
+        return row[self.column] if self.column else row
+
+
+RAW = View("cif", "structures.extxyz", (*_FACTS, "space_group", "density", "log_likelihood", "valid"))
+REFINED = View("refined", "refined.extxyz", (*_FACTS, "space_group_refined"), "refined")
 
 
 @dataclass(frozen=True)
@@ -42,26 +69,29 @@ class RunInfo:
     model: str
     versions: dict[str, str]
     command: str
+    host: dict[str, Any] = field(default_factory=dict)
+    """What is completed, as JSON types; empty where crystals are written from nothing."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Request and model."""
-        return {"request": self.request.to_dict(), "model": self.model}
+        """Request, model and host."""
+        return {"request": self.request.to_dict(), "model": self.model, "host": self.host}
 
 
 class RunFolder:
     """A run folder that is being written, or that is whole."""
 
-    def __init__(self, folder: Path, info: RunInfo, tokenizer: Tokenizer) -> None:
-        """Make the folder, or take one up that was left by the same request.
+    def __init__(self, folder: Path, info: RunInfo, read: Callable[[Sample], Crystal]) -> None:
+        """Make the folder, or take one up that was left by the same request; `read` gives the crystal of a sentence.
 
         Raises
         ------
         RequestError
             If the folder holds a run of another request or model, or something else.
         """
-        self.folder, self.info, self.tokenizer = folder, info, tokenizer
+        self.folder, self.info, self.read = folder, info, read
         self.parts = folder / "parts"
+        self.views = (RAW,) if info.request.symmetrize is None else (RAW, REFINED)
         found = self._found()
         self.finished: bool = found["finished"] if found else False
         self.seconds: float = found["seconds"] if found else 0.0
@@ -71,7 +101,8 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         if found is None:
             self._write_run(finished=False)  # first of all: it is how a folder is known again
-        (folder / "cif").mkdir(exist_ok=True)
+        for view in self.views:
+            (folder / view.cifs).mkdir(exist_ok=True)
         self.parts.mkdir(exist_ok=True)
         self._mend_extxyz()
         self._since = time.monotonic()
@@ -91,7 +122,7 @@ class RunFolder:
             self._write_cif(row)
         name = f"{samples[0].index:09d}-{len(samples)}"
         temporary = self.parts / f"{name}.part"
-        pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), temporary)
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), temporary)
         temporary.replace(self.parts / f"{name}.parquet")
         self._append_extxyz(rows)
 
@@ -119,16 +150,19 @@ class RunFolder:
         self.seconds, self._since = self.seconds + now - self._since, now
 
     def summary(self) -> dict[str, float]:
-        """Return the facts of a finished run: counts, shares of valid and distinct, time and speed."""
+        """Return the facts of a finished run: counts, time and speed; `symmetrized` only where that was asked for."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self.folder / "structures.parquet", columns=["valid", "formula", "num_sites"])
+        columns = ["valid", "formula", "num_sites", "symmetrized"]
+        table = pq.read_table(self.folder / "structures.parquet", columns=columns)
         count = len(table)
+        asked = self.info.request.symmetrize is not None
         return {
             "crystals": count,
             "parsed": count,
             "valid": sum(table["valid"].to_pylist()),
             "distinct_formulas": len(set(table["formula"].to_pylist())),
+            **({"symmetrized": sum(table["symmetrized"].to_pylist())} if asked else {}),
             "mean_sites": float(np.mean(table["num_sites"].to_pylist())),
             "seconds": self.seconds,
             "crystals_per_second": count / self.seconds,
@@ -162,104 +196,30 @@ class RunFolder:
         temporary.replace(self.folder / "run.json")
 
     def _row(self, written: Sample) -> dict[str, Any]:
-        crystal = self.tokenizer.decode(written.tokens)
-        reason = fault(crystal)
-        request = self.info.request
-        return {
-            "id": f"{request.seed}-{written.index:06d}",
-            "index": written.index,
-            "seed": request.seed,
-            **_facts(crystal),
-            **_groups(crystal, reason),
-            "log_likelihood": written.log_likelihood,
-            "valid": reason is None,
-            "reason": reason,
-            "ended": "complete",
-            "conditions": json.dumps(dict(request.conditions), sort_keys=True),
-            "order": request.order,
-            "tokens": written.tokens.tolist(),
-        }
+        return make_row(written, self.read(written), self.info.request)
 
     def _write_cif(self, row: dict[str, Any]) -> None:
         from materium.convert import to_cif
 
-        (self.folder / "cif" / f"{row['id']}.cif").write_text(to_cif(_crystal(row), row["id"]), encoding="utf-8")
+        for view in self.views:
+            if record := view.record(row):
+                text = to_cif(crystal_of(record), row["id"])
+                (self.folder / view.cifs / f"{row['id']}.cif").write_text(text, encoding="utf-8")
 
     def _append_extxyz(self, rows: Sequence[dict[str, Any]]) -> None:
         from materium.convert import write_extxyz_frame
 
-        with (self.folder / "structures.extxyz").open("a", encoding="utf-8") as file:
-            for row in rows:
-                write_extxyz_frame(file, _crystal(row), {name: row[name] for name in _FRAME_FACTS})
+        for view in self.views:
+            with (self.folder / view.frames).open("a", encoding="utf-8") as file:
+                for row in rows:
+                    if record := view.record(row):
+                        write_extxyz_frame(file, crystal_of(record), {name: row[name] for name in view.facts})
 
     def _mend_extxyz(self) -> None:
-        """Write the extxyz file anew from the journal, so that it holds what is safe and nothing else."""
+        """Write the extxyz files anew from the journal, so that they hold what is safe and nothing else."""
         import pyarrow.parquet as pq
 
-        (self.folder / "structures.extxyz").unlink(missing_ok=True)
+        for view in self.views:
+            (self.folder / view.frames).unlink(missing_ok=True)
         for path in self._part_files():
             self._append_extxyz(pq.read_table(path).to_pylist())
-
-
-_FRAME_FACTS = ("id", "seed", "formula", "space_group", "density", "log_likelihood", "valid")
-
-
-def fault(crystal: Crystal) -> str | None:
-    """Return why a crystal is not structurally valid (two atoms too close, or an absurd volume), or None."""
-    low, high = VOLUME_PER_ATOM
-    each = crystal.volume / len(crystal)
-    if not low <= each <= high:
-        return f"volume per atom {each:.2f} Å³ is outside {low:g} to {high:g} Å³"
-    if crystal.min_distance < MIN_DISTANCE:
-        return f"atoms {crystal.min_distance:.3f} Å apart"
-    return None
-
-
-def _facts(crystal: Crystal) -> dict[str, Any]:
-    from materium.convert import formula
-
-    states = crystal.oxidation_states
-    return {
-        "formula": formula(crystal),
-        "num_sites": len(crystal),
-        "density": crystal.density,
-        "cell": crystal.lattice.ravel().tolist(),
-        "atomic_numbers": crystal.numbers.tolist(),
-        "frac_coords": crystal.frac_coords.ravel().tolist(),
-        "oxidation_states": None if states is None else states.tolist(),
-    }
-
-
-def _groups(crystal: Crystal, reason: str | None) -> dict[str, int | None]:
-    """Space groups at two tolerances; null where atoms overlap or moyo finds none."""
-    from materium.symmetry import space_group
-
-    groups: dict[str, int | None] = {}
-    for name, symprec in TOLERANCES.items():
-        try:
-            groups[name] = space_group(crystal, symprec) if reason is None else None
-        except MateriumError:
-            groups[name] = None
-    return groups
-
-
-def _crystal(row: dict[str, Any]) -> Crystal:
-    states = None if row["oxidation_states"] is None else np.array(row["oxidation_states"])
-    cell, frac = np.array(row["cell"]).reshape(3, 3), np.array(row["frac_coords"]).reshape(-1, 3)
-    return Crystal(cell, frac, np.array(row["atomic_numbers"]), states)
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    whole, real, text = pa.int64(), pa.float64(), pa.string()
-    numbers, reals = pa.list_(pa.int64()), pa.list_(pa.float64())
-    return pa.schema(
-        {
-            "id": text, "index": whole, "seed": whole, "formula": text, "num_sites": whole,
-            "space_group": whole, "space_group_fine": whole, "density": real, "log_likelihood": real,
-            "valid": pa.bool_(), "reason": text, "ended": text, "conditions": text, "order": text,
-            "cell": reals, "atomic_numbers": numbers, "frac_coords": reals, "oxidation_states": numbers,
-            "tokens": numbers,
-        }
-    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""What a run's table holds of each crystal: the sentence that was written, and what was found on the structure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from materium.crystal import MIN_DISTANCE, Crystal
+from materium.errors import MateriumError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from materium.generate.decoding import Sample
+    from materium.generate.request import Request
+
+VOLUME_PER_ATOM = (3.0, 250.0)
+"""Å³; outside of it a structure is not called valid. The training crystals lie within."""
+TOLERANCES = {"space_group": 0.1, "space_group_fine": 0.01}
+"""Å; columns of the table, with the tolerance of the symmetry search."""
+
+
+def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, Any]:
+    """Return the row of a sentence and the crystal that it says; see `schema` for the columns."""
+    reason = fault(crystal)
+    return {
+        "id": f"{request.seed}-{written.index:06d}",
+        "index": written.index,
+        "seed": request.seed,
+        "request": written.request,
+        "targets": _as_json(written.targets),
+        **_facts(crystal),
+        **_groups(crystal, reason),
+        **_refinement(crystal, reason, request.symmetrize),
+        "log_likelihood": written.log_likelihood,
+        "valid": reason is None,
+        "reason": reason,
+        "ended": "complete",
+        "conditions": _as_json(request.to_dict()["conditions"]),
+        "order": request.order,
+        "tokens": written.tokens.tolist(),
+    }
+
+
+def fault(crystal: Crystal) -> str | None:
+    """Return why a crystal is not structurally valid (two atoms too close, or an absurd volume), or None."""
+    low, high = VOLUME_PER_ATOM
+    each = crystal.volume / len(crystal)
+    if not low <= each <= high:
+        return f"volume per atom {each:.2f} Å³ is outside {low:g} to {high:g} Å³"
+    if crystal.min_distance < MIN_DISTANCE:
+        return f"atoms {crystal.min_distance:.3f} Å apart"
+    return None
+
+
+def crystal_of(record: Mapping[str, Any]) -> Crystal:
+    """Return the crystal of a row, or of what a row holds under `refined`."""
+    states = None if record["oxidation_states"] is None else np.array(record["oxidation_states"])
+    cell, frac = np.array(record["cell"]).reshape(3, 3), np.array(record["frac_coords"]).reshape(-1, 3)
+    return Crystal(cell, frac, np.array(record["atomic_numbers"]), states)
+
+
+def schema() -> pa.Schema:
+    """Return the columns of `structures.parquet`, in their order.
+
+    `symmetrized` is null where it was not asked for; `refined` holds the symmetrised crystal where there is one.
+    """
+    import pyarrow as pa
+
+    whole, real, text = pa.int64(), pa.float64(), pa.string()
+    numbers, reals = pa.list_(pa.int64()), pa.list_(pa.float64())
+    structure = {"cell": reals, "atomic_numbers": numbers, "frac_coords": reals, "oxidation_states": numbers}
+    return pa.schema(
+        {
+            "id": text, "index": whole, "seed": whole, "request": whole, "targets": text,
+            "formula": text, "num_sites": whole, "space_group": whole, "space_group_fine": whole,
+            "density": real, "log_likelihood": real, "valid": pa.bool_(), "reason": text, "ended": text,
+            "conditions": text, "order": text, **structure,
+            "symmetrized": pa.bool_(), "symmetrize_reason": text, "space_group_refined": whole,
+            "refined": pa.struct(structure), "tokens": numbers,
+        }
+    )  # fmt: skip
+
+
+def _as_json(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), sort_keys=True)
+
+
+def _facts(crystal: Crystal) -> dict[str, Any]:
+    from materium.convert import formula
+
+    counted = {"formula": formula(crystal), "num_sites": len(crystal), "density": crystal.density}
+    return {**counted, **_structure(crystal)}
+
+
+def _structure(crystal: Crystal) -> dict[str, Any]:
+    states = crystal.oxidation_states
+    return {
+        "cell": crystal.lattice.ravel().tolist(),
+        "atomic_numbers": crystal.numbers.tolist(),
+        "frac_coords": crystal.frac_coords.ravel().tolist(),
+        "oxidation_states": None if states is None else states.tolist(),
+    }
+
+
+def _groups(crystal: Crystal, reason: str | None) -> dict[str, int | None]:
+    """Space groups at two tolerances; null where atoms overlap or moyo finds none."""
+    from materium.symmetry import space_group
+
+    groups: dict[str, int | None] = {}
+    for name, symprec in TOLERANCES.items():
+        try:
+            groups[name] = space_group(crystal, symprec) if reason is None else None
+        except MateriumError:
+            groups[name] = None
+    return groups
+
+
+def _refinement(crystal: Crystal, reason: str | None, symprec: float | None) -> dict[str, Any]:
+    """What symmetrising made of the crystal: nulls where it was not asked for, the reason where it is refused."""
+    from materium.refine import Refinement, refine
+
+    if symprec is None:
+        return {"symmetrized": None, "symmetrize_reason": None, "space_group_refined": None, "refined": None}
+    result = Refinement(None, None, reason) if reason else refine(crystal, symprec)
+    return {
+        "symmetrized": result.crystal is not None,
+        "symmetrize_reason": result.reason or None,
+        "space_group_refined": result.space_group,
+        "refined": None if result.crystal is None else _structure(result.crystal),
+    }

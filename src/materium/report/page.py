@@ -1,0 +1,209 @@
+"""The page: one HTML file with its figures and its style inside, which needs no network and runs no script."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from unicodedata import category
+
+from materium.report import summary
+from materium.report.drawing import inline_svg, save
+from materium.report.figures import sections, share_cells
+from materium.report.rows import plain, read_rows, with_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from materium.report.figures import Section
+    from materium.report.rows import Row
+
+MAX_LISTED = 200
+"""Failed crystals that the page lists by id; it says how many more there are."""
+MAX_REQUESTS = 100
+"""Requests that the page lists one by one."""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""The page may load nothing and run nothing, whatever text got into it."""
+
+
+def write_report(  # noqa: PLR0913, PLR0917 - a page has as many parts
+    path: Path,
+    title: str,
+    facts: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    predictor_errors: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
+    cloud: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Write the report of a run; the targets that occur decide which figures it has.
+
+    Parameters
+    ----------
+    path:
+        The HTML file; it appears whole or not at all.
+    facts:
+        What the reader should know of the run, by name: command, seed, model.
+    rows:
+        One for each crystal that was asked for, as `materium.report.rows.read_rows` explains.
+    predictor_errors:
+        Mean absolute error of what measured a property, in the property's unit, by name.
+    notes:
+        Sentences for the end of the page.
+    cloud:
+        Properties of training crystals, lists of one length by name, for the background of scatter plots.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be read, or Matplotlib is not installed.
+    """
+    read = read_rows(rows)
+    text = render(title, facts, read, sections(read, predictor_errors, cloud), notes)
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+
+
+def write_figures(
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    predictor_errors: Mapping[str, float] | None = None,
+    cloud: Mapping[str, Sequence[float]] | None = None,
+    suffixes: Sequence[str] = (".svg", ".png"),
+) -> list[Path]:
+    """Write the figures of the report into a folder for use in a paper, and return their files.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be read, Matplotlib is not installed or a suffix is another one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for section in sections(read_rows(rows), predictor_errors, cloud):
+        for suffix in suffixes:
+            written.append(folder / f"{section.plot.name}{suffix}")
+            save(section.plot, written[-1])
+    return written
+
+
+def render(
+    title: str, facts: Mapping[str, str], rows: Sequence[Row], found: Iterable[Section], notes: Sequence[str] = ()
+) -> str:
+    """Return the page as text; the same rows give the same text."""
+    drawn = list(found)
+    parts = [
+        _links(drawn),
+        _overview(facts, rows),
+        _requests(rows),
+        *(_figure(section) for section in drawn),
+        _failures(rows),
+        _notes(notes),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}</title>\n<style>\n{_css()}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{_text(title)}</h1>\n{''.join(parts)}</main>\n</body>\n</html>\n"
+    )
+
+
+def _css() -> str:
+    return files("materium.report").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def _text(text: object) -> str:
+    """Text for HTML: escaped; control characters, surrogates and marks that turn the line round as question marks."""
+    return escape("".join("?" if category(c).startswith("C") else c for c in str(text)))
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]], kind: str = "") -> str:
+    top = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
+    lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>\n" for cells in body)
+    opening = f'<table class="{kind}">' if kind else "<table>"
+    above = f"<thead><tr>{top}</tr></thead>\n" if head else ""
+    return f'<div class="scroll" tabindex="0">{opening}{above}<tbody>\n{lines}</tbody></table></div>\n'
+
+
+def _section(slug: str, heading: str, inside: str, kind: str = "") -> str:
+    mark = f' class="{kind}"' if kind else ""
+    return f'<section id="{_text(slug)}"{mark}>\n<h2>{_text(heading)}</h2>\n{inside}</section>\n'
+
+
+def _links(drawn: Sequence[Section]) -> str:
+    entries = [(section.plot.name, section.plot.title) for section in drawn] + [("failures", "What failed")]
+    items = "".join(f'<li><a href="#{_text(slug)}">{_text(title)}</a></li>' for slug, title in entries)
+    return f"<nav><ul>{items}</ul></nav>\n"
+
+
+def _overview(facts: Mapping[str, str], rows: Sequence[Row]) -> str:
+    results = [("crystals", str(len(rows))), ("valid", _share(summary.validity(rows)))]
+    told = [row for row in rows if row.targets]
+    if told:
+        results.append(("all targets met", _share(summary.adherence(told))))
+    return _section("run", "The run", _table((), [*facts.items(), *results], "text"))
+
+
+def _share(share: summary.Share) -> str:
+    met, value, interval = share_cells(share)
+    return f"{met} of {share.of} ({value}, 95 % interval {interval})"
+
+
+def _requests(rows: Sequence[Row]) -> str:
+    """Each request with its counts; nothing where nothing was asked."""
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.targets:
+            groups.setdefault(row.request, []).append(row)
+    if not groups:
+        return ""
+    listed = [(str(number), *_request_cells(groups[number])) for number in sorted(groups)[:MAX_REQUESTS]]
+    head = ("request", "targets", "asked", "valid", "all met", "share", "95 % interval")
+    more = len(groups) - len(listed)
+    note = f'<p class="note">{more} more requests are not listed.</p>\n' if more else ""
+    return _section("requests", "The requests", _table(head, listed) + note, "long")
+
+
+def _request_cells(rows: Sequence[Row]) -> tuple[str, ...]:
+    share = summary.adherence(rows)
+    return (_asked(rows), str(share.of), str(summary.validity(rows).met), *share_cells(share))
+
+
+def _asked(rows: Sequence[Row]) -> str:
+    """The targets of a request; of a range that draws them anew for each crystal, the number of values."""
+    texts = []
+    for name in rows[0].targets:
+        values = dict.fromkeys(row.targets[name] for row in rows if name in row.targets)
+        told = with_unit(name, next(iter(values))) if len(values) == 1 else f"{len(values)} values"
+        texts.append(f"{plain(name)} = {told}")
+    return ", ".join(texts)
+
+
+def _figure(section: Section) -> str:
+    drawing = f'<div class="scroll drawing" tabindex="0">{inline_svg(section.plot)}</div>'
+    note = f'<p class="note">{_text(section.note)}</p>\n' if section.note else ""
+    beside = f"<div>{_table(section.head, section.body)}{note}</div>"
+    return _section(section.plot.name, section.plot.title, f'<div class="split">\n{drawing}\n{beside}\n</div>\n')
+
+
+def _failures(rows: Sequence[Row]) -> str:
+    failed = [(row, reason) for row in rows if (reason := row.failure())]
+    if not failed:
+        return _section("failures", "What failed", "<p>Nothing: all crystals are valid and meet their targets.</p>\n")
+    kinds = Counter(kind for row, _ in failed for kind in row.kinds_of_failure())
+    tally = _table(("what", "crystals"), [(kind, str(count)) for kind, count in sorted(kinds.items())])
+    listed = _table(("id", "request", "why"), [(r.id, str(r.request), why) for r, why in failed[:MAX_LISTED]], "text")
+    more = f", the first {MAX_LISTED} of them listed" if len(failed) > MAX_LISTED else ""
+    line = f"{len(failed)} of {len(rows)} crystals fail{more}"
+    inside = f"{tally}<details><summary>{line}</summary>\n{listed}</details>\n"
+    return _section("failures", "What failed", inside, "long")
+
+
+def _notes(notes: Sequence[str]) -> str:
+    if not notes:
+        return ""
+    items = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    return _section("notes", "Notes", f"<ul>{items}</ul>\n")
