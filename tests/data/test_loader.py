@@ -215,7 +215,7 @@ def test_padding_of_real_tables_is_below_five_per_cent(shared_data: Path, mix: M
 
 
 def test_a_missing_label_stays_missing() -> None:
-    told = loader(Mix(conditional=1.0, keep=1.0))
+    told = loader(Mix(conditional=1.0, alone=0.0, keep=1.0))
     scalars = rows_of(list(told.epoch(0)), "scalars")
     gap, density = NAMES.index("band_gap"), NAMES.index("density")
     without = np.arange(len(SHARD)) % 3 == 0
@@ -244,13 +244,35 @@ def test_conditions_are_dropped_row_by_row() -> None:
 
 def test_rows_that_are_told_nothing_are_told_no_formula_either() -> None:
     """30 % of the rows of the mix have no condition at all, beside those from which each one is dropped."""
-    mix = Mix(conditional=0.7, keep=1.0)
+    mix = Mix(conditional=0.7, alone=0.0, keep=1.0)
     batches = list(loader(mix).epoch(0))
     labelled = np.arange(len(SHARD)) % 3 != 0
     numbers = ~np.isnan(rows_of(batches, "scalars")[:, NAMES.index("density")])
     formula = np.concatenate([batch.elements.any(axis=1) if batch.elements.size else np.zeros(len(batch.rows), bool)
                               for batch in batches])[np.argsort(np.concatenate([b.rows for b in batches]))]  # fmt: skip
     np.testing.assert_array_equal(numbers[labelled], formula[labelled])
+
+
+def test_a_row_may_be_told_one_label_alone() -> None:
+    """Labelled rows have density, band gap and space group besides their composition: each is told about as often."""
+    batches = [batch for epoch in range(10) for batch in loader(Mix(conditional=1.0, alone=1.0)).epoch(epoch)]
+    rows = np.concatenate([batch.rows for batch in batches])
+    scalars = ~np.isnan(np.concatenate([batch.scalars for batch in batches]))
+    formula = np.concatenate([np.full(len(batch.rows), batch.elements.shape[1] > 0) for batch in batches])
+    assert (scalars.sum(axis=1) + formula == 1).all()
+    assert formula[rows % 3 == 0].all()
+    labelled = rows % 3 != 0
+    known = [NAMES.index(name) for name in ("density", "band_gap", "space_group")]
+    shares = [*scalars[labelled][:, known].mean(axis=0), formula[labelled].mean()]
+    np.testing.assert_allclose(shares, 0.25, atol=2.5 / labelled.sum() ** 0.5)  # five standard deviations
+
+
+def test_no_row_has_an_empty_slot_for_an_element() -> None:
+    """Sampling never has any, and the network would attend to them."""
+    widths = {batch.elements.shape[1] for batch in loader(Mix(conditional=0.7)).epoch(0)}
+    assert len(widths) > 2
+    for batch in loader(Mix(conditional=0.7)).epoch(0):
+        assert (batch.elements > 0).all()
 
 
 FORMULAS = {
@@ -266,7 +288,7 @@ FORMULAS = {
 def test_formulas_and_chemical_systems() -> None:
     """A formula has reduced counts by element, whatever their states; a chemical system has counts of zero."""
     kinds = {"formula": 0, "system": 0}
-    for batch in loader(Mix(conditional=1.0, keep=1.0), max_tokens=4000).epoch(0):
+    for batch in loader(Mix(conditional=1.0, alone=0.0, keep=1.0), max_tokens=4000).epoch(0):
         for row, elements, counts in zip(batch.rows.tolist(), batch.elements, batch.counts, strict=True):
             expected = list(FORMULAS.values())[row % len(FORMULAS)]
             told = elements > 0

@@ -17,8 +17,8 @@ import torch
 
 from materium.data.loader import CANONICAL, Mix
 from materium.data.shard import read_shard
-from materium.errors import CheckpointError, DataError, TrainingError
-from materium.model.checkpoint import WEIGHTS, load_checkpoint
+from materium.errors import CheckpointError, DataError, MateriumError, TrainingError
+from materium.model.checkpoint import WEIGHTS, default_model, load_checkpoint
 from materium.model.config import ModelConfig
 from materium.properties import scalar_names
 from materium.train import loop
@@ -219,6 +219,27 @@ def test_not_a_number_stops_before_it_is_kept(
     assert (tmp_path / STATE).read_bytes() == kept
     monkeypatch.undo()
     assert make_run(tiny_shards, tmp_path).progress.step == 9
+
+
+def test_training_goes_on_from_a_model(tmp_path: Path, tiny_shards: Path) -> None:
+    """It keeps the model's shape and what it reads values with, and starts at its weights."""
+    make_run(tiny_shards, tmp_path / "first").fit()
+    start, _ = load_checkpoint(tmp_path / "first")
+    run = Run(tiny_shards, tmp_path / "second", ModelConfig(dropout=0.3), CONFIG, initial=tmp_path / "first")
+    assert run.model_config.width == start.config.width
+    assert run.model_config.dropout == 0.3
+    assert run.model_config.seen == start.config.seen
+    for (name, weight), other in zip(run.model.named_parameters(), start.parameters(), strict=True):
+        assert torch.equal(weight, other), name
+    before = validate(start, run.grammar, run.val)["nats_per_crystal"]
+    assert run.fit()["nats_per_crystal"] < before
+    with pytest.raises(TrainingError, match="other data or settings"):
+        Run(tiny_shards, tmp_path / "second", ModelConfig(dropout=0.3), CONFIG)
+
+
+def test_model_of_other_tokens_is_no_start(tmp_path: Path, tiny_shards: Path) -> None:
+    with pytest.raises(MateriumError, match="has tokenizer"):
+        Run(tiny_shards, tmp_path / "run", ModelConfig(), CONFIG, initial=default_model())
 
 
 def test_runaway_learning_rate_is_one_error(tmp_path: Path, tiny_shards: Path) -> None:
