@@ -9,13 +9,12 @@ import typer
 from typer.core import TyperCommand
 
 from materium.properties import Property, table
+from materium.refine import REFINE_SYMPREC
 
 SHORT_NAMES = {"reduced_formula": "formula"}
 """Options that are called otherwise than their property."""
 
 TYPES: dict[str, type] = {"number": float, "category": int, "formula": str, "elements": str}
-SYMMETRIZE_TOLERANCE = 0.1
-"""Å, where `--symmetrize` comes without a number: what the condition `space_group` was labelled with."""
 
 
 def with_conditions(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +46,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
             result.append(word)
             following = [*arguments[position + 1 :], "--"][0]
             if word == "--symmetrize" and not _is_number(following):
-                result.append(str(SYMMETRIZE_TOLERANCE))
+                result.append(str(REFINE_SYMPREC))
         elif current and result[-1] != current:
             result += [current, word]
         else:

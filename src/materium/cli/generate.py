@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from materium.cli.conditions import SYMMETRIZE_TOLERANCE, with_targets
+from materium.cli.conditions import with_targets
 from materium.cli.console import make_console
 from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
 from materium.cli.runs import run_info, write_run
 from materium.generate.request import BATCH, Request
+from materium.refine import REFINE_SYMPREC
 
 
 @with_targets
@@ -52,7 +53,7 @@ def generate(
         float | None,
         typer.Option(
             metavar="[<float>]",
-            help=f"Å; refine the structures too, at {SYMMETRIZE_TOLERANCE} where no number follows.",
+            help=f"Å; refine the structures too, at {REFINE_SYMPREC} where no number follows.",
         ),
     ] = Request.symmetrize,
     batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = BATCH,

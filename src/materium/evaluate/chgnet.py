@@ -48,7 +48,7 @@ def bulk_modulus(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
     """Return bulk moduli in GPa, shape (n,), from energies of the cell at seven volumes, fractional coordinates fixed.
 
     The modulus is that of the fitted minimum, which need not be the given volume. NaN as for `mag_density`, and where
-    three windows of volumes hold no minimum.
+    three windows of volumes hold no minimum, as happens for invented crystals that have not been relaxed.
     """
     return np.array([_bulk_modulus(crystal) for crystal in crystals])
 

@@ -14,6 +14,7 @@ from materium.generate.decoding import Sample, write_batch
 from materium.generate.plan import Plan
 from materium.generate.request import BATCH, Request
 from materium.model.checkpoint import load_checkpoint
+from materium.refine import refine
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import Tokenizer
 
@@ -49,7 +50,8 @@ class Materium:
     def generate(self, n: int = 64, *, seed: int = 0, formula: str | None = None, **options: Any) -> list[Structure]:
         """Return `n` crystals as pymatgen structures, with the row's facts in `properties`.
 
-        Where a condition has several targets, `n` of each combination of them.
+        Where a condition has several targets, `n` of each combination of them. With `symmetrize` those that can be
+        refined are; `symmetrized` in their properties says so, and else `reason`.
 
         Parameters
         ----------
@@ -70,9 +72,13 @@ class Materium:
         request = make_request(n, seed, formula, options)
         structures = []
         for written in self.samples(request):
-            structure = to_structure(self.read(written))
+            raw = self.read(written)
+            refined = None if request.symmetrize is None else refine(raw, request.symmetrize)
+            structure = to_structure((refined and refined.crystal) or raw)
             facts = {"index": written.index, "seed": seed, "request": written.request, "targets": dict(written.targets)}
             structure.properties = {**facts, "log_likelihood": written.log_likelihood}
+            if refined is not None:
+                structure.properties |= {"symmetrized": refined.crystal is not None, "reason": refined.reason}
             structures.append(structure)
         return structures
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materium.errors import RequestError
-from materium.generate.rows import crystal_of, fault, make_row, schema
+from materium.generate.rows import crystal_of, make_row, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from materium.crystal import Crystal
     from materium.generate.decoding import Sample
     from materium.generate.request import Request
-
-__all__ = ["RunFolder", "RunInfo", "fault"]
 
 RUN_PART = "run.part"
 _FACTS = ("id", "seed", "request", "targets", "formula")
