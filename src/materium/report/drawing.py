@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 WIDTH = 4.8
-"""Inches: 346 CSS pixels, so that 9 pt stays readable on a phone and at a column's width in print."""
+"""Inches: 346 CSS pixels, so that 9.5 pt stays readable on a phone and at a column's width in print."""
 MAX_POINTS = 3000
 """Points drawn in one figure; of more, a seeded sample is drawn."""
 INK, MUTED, GRID, PAPER, BAND = "#1b1e23", "#5a636e", "#d7dbe0", "#ffffff", "#c9ced5"
@@ -44,12 +44,12 @@ VARIABLES = {
 _STYLE: dict[RcKeyType, object] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-    "font.size": 9,
-    "axes.labelsize": 9,
-    "axes.titlesize": 9,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
+    "font.size": 10.5,
+    "axes.labelsize": 10.5,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "legend.fontsize": 9.5,
+    "legend.title_fontsize": 9.5,
     "legend.frameon": False,
     "text.color": INK,
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign

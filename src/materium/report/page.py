@@ -11,7 +11,7 @@ from unicodedata import category
 from materium.report import summary
 from materium.report.drawing import inline_svg, save
 from materium.report.figures import sections, share_cells
-from materium.report.rows import plain, read_rows, with_unit
+from materium.report.rows import plain, read_rows, shown, with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +125,7 @@ def _table(head: Sequence[str], body: Iterable[Sequence[str]], kind: str = "") -
     lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>\n" for cells in body)
     opening = f'<table class="{kind}">' if kind else "<table>"
     above = f"<thead><tr>{top}</tr></thead>\n" if head else ""
-    return f'<div class="scroll" tabindex="0">{opening}{above}<tbody>\n{lines}</tbody></table></div>\n'
+    return f'<div class="scroll" role="region" aria-label="table" tabindex="0">{opening}{above}<tbody>\n{lines}</tbody></table></div>\n'
 
 
 def _section(slug: str, heading: str, inside: str, kind: str = "") -> str:
@@ -160,16 +160,18 @@ def _requests(rows: Sequence[Row]) -> str:
             groups.setdefault(row.request, []).append(row)
     if not groups:
         return ""
-    listed = [(str(number), *_request_cells(groups[number])) for number in sorted(groups)[:MAX_REQUESTS]]
-    head = ("request", "targets", "asked", "valid", "all met", "share", "95 % interval")
+    weights = any(row.guidance is not None for row in rows)
+    listed = [(str(number), *_request_cells(groups[number], weights)) for number in sorted(groups)[:MAX_REQUESTS]]
+    head = ("request", "targets", *(["guidance"] * weights), "asked", "valid", "all met", "share", "95 % interval")
     more = len(groups) - len(listed)
     note = f'<p class="note">{more} more requests are not listed.</p>\n' if more else ""
     return _section("requests", "The requests", _table(head, listed) + note, "long")
 
 
-def _request_cells(rows: Sequence[Row]) -> tuple[str, ...]:
+def _request_cells(rows: Sequence[Row], weights: bool) -> tuple[str, ...]:  # noqa: FBT001 - whether there is the column
     share = summary.adherence(rows)
-    return (_asked(rows), str(share.of), str(summary.validity(rows).met), *share_cells(share))
+    told = [", ".join(sorted({shown(row.guidance) for row in rows}))] * weights
+    return (_asked(rows), *told, str(share.of), str(summary.validity(rows).met), *share_cells(share))
 
 
 def _asked(rows: Sequence[Row]) -> str:
@@ -183,7 +185,7 @@ def _asked(rows: Sequence[Row]) -> str:
 
 
 def _figure(section: Section) -> str:
-    drawing = f'<div class="scroll drawing" tabindex="0">{inline_svg(section.plot)}</div>'
+    drawing = f'<div class="scroll drawing">{inline_svg(section.plot)}</div>'
     note = f'<p class="note">{_text(section.note)}</p>\n' if section.note else ""
     beside = f"<div>{_table(section.head, section.body)}{note}</div>"
     return _section(section.plot.name, section.plot.title, f'<div class="split">\n{drawing}\n{beside}\n</div>\n')

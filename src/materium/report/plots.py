@@ -53,14 +53,15 @@ def violins(found: Sequence[Outcome], error: float | None = None) -> Plot:
     """
     name = found[0].name
     with style():
-        figure, axes = blank(3.4, max(WIDTH, 0.62 * len(found) + 0.9))
+        figure, axes = blank(3.6, max(WIDTH, 0.65 * len(found) + 0.9))
         for place, outcome in enumerate(found):
             _violin(axes, place, outcome, error)
         axes.set_xticks(range(len(found)), [_under(outcome) for outcome in found])
         axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.6, len(found) - 0.4)
-        axes.set_xlabel(f"target {label(name)}\nshare {wording(name, _targets(found))}, n asked")
+        met = wording(name, tuple(outcome.target for outcome in found)).replace(" (", "\n(")
+        axes.set_xlabel(f"target {label(name)}; n asked; share\n{met}")
         axes.set_ylabel(f"measured {label(name)}")
         _violin_legend(figure, error)
     parts = [f"target {shown(o.target)}: {_words(o.share)}, {_median(o)}" for o in found]
@@ -112,7 +113,7 @@ def scatter(x: str, y: str, found: Sequence[Pair], cloud: ArrayLike | None = Non
     keep = min(1.0, MAX_POINTS / max(1, total))
     with style():
         rows = -(-len(found) // 2)
-        figure, axes = blank(3.7 + 0.18 * rows)
+        figure, axes = blank(3.7 + 0.2 * rows)
         if cloud is not None:
             axes.plot(*sample(cloud).T, ".", ms=2.5, color=MUTED, alpha=0.3, mew=0, label="training data")
         for number, pair in enumerate(found):
@@ -132,15 +133,15 @@ def bars(found: Sequence[Outcome]) -> Plot:
     """Draw the share that met each target of a category or formula, with 95 % Wilson intervals."""
     name = found[0].name
     with style():
-        figure, axes = blank(0.9 + 0.3 * len(found))
+        figure, axes = blank(0.9 + 0.32 * len(found))
         places = np.arange(len(found))
         values = np.array([outcome.share.value for outcome in found])
         reach = np.array([outcome.share.interval for outcome in found]).T
         axes.barh(places, values, height=0.62, color=SERIES[0], alpha=0.75)
         spans = np.abs(reach - values)
-        axes.errorbar(values, places, xerr=spans, fmt="none", clip_on=False, ecolor=INK, elinewidth=1, capsize=2.5)
+        axes.errorbar(values, places, xerr=spans, fmt="none", clip_on=False, color=INK, elinewidth=1, capsize=2.5)
         for place, outcome in enumerate(found):
-            axes.text(1.02, place, f"{outcome.share.met}/{outcome.share.of}", va="center", fontsize=8.5)
+            axes.text(1.02, place, f"{outcome.share.met}/{outcome.share.of}", va="center", fontsize=9.5)
         axes.set_yticks(places, [short(shown(outcome.target)) for outcome in found])
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
@@ -164,7 +165,7 @@ def radar(found: Sequence[Combination], number: int = 1) -> Plot:
     names = list(found[0].each)
     angles = np.linspace(0, 2 * np.pi, len(names) + 1, endpoint=False)
     with style():
-        figure, axes = blank(3.7 + 0.18 * len(found), projection="polar")
+        figure, axes = blank(3.7 + 0.2 * len(found), projection="polar")
         for place, combination in enumerate(found):
             _polygon(axes, place, combination, angles)
         _spokes(axes, angles, [*(plain(name) for name in names), "all of them"])
@@ -220,12 +221,12 @@ def histogram(name: str, values: Sequence[float], *, whole: bool = False) -> Plo
 def counts(slug: str, title: str, found: Sequence[tuple[str, int]], of: int) -> Plot:
     """Draw how many of all crystals fall under each name, as bars from the first to the last."""
     with style():
-        figure, axes = blank(0.7 + 0.22 * len(found))
+        figure, axes = blank(0.7 + 0.24 * len(found))
         places = np.arange(len(found))
         values = [count for _, count in found]
         axes.barh(places, values, height=0.7, color=SERIES[0], alpha=0.75)
         for place, count in zip(places, values, strict=True):
-            axes.annotate(f"{count}", (count, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(f"{count}", (count, place), (3, 0), textcoords="offset points", va="center", fontsize=9)
         axes.set_yticks(places, [short(name) for name, _ in found])
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.set_xlim(0, 1.1 * max(values))
@@ -241,7 +242,7 @@ def _violin(axes: Axes, place: int, outcome: Outcome, error: float | None) -> No
         axes.fill_between([place - 0.42, place + 0.42], target - error, target + error, color=BAND, alpha=0.6, lw=0)
     axes.plot([place - 0.42, place + 0.42], [target, target], color=SERIES[1], lw=1.6, zorder=4)
     if outcome.quartiles is None:
-        axes.annotate("none\nmeasured", (place, target), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        axes.annotate("none\nmeasured", (place, target), (0, 6), textcoords="offset points", ha="center", fontsize=9)
     elif len(outcome.values) < FEW:
         axes.plot(np.full(len(outcome.values), place), outcome.values, "o", ms=4, color=SERIES[0], mec=PAPER, zorder=3)
     else:
@@ -266,7 +267,14 @@ def _violin_legend(figure: Figure, error: float | None) -> None:
         Line2D([], [], color=INK, lw=3.5, marker="o", mfc=PAPER, mec=INK, label="quartiles, median"),
     ]
     band = [] if error is None else [Patch(color=BAND, alpha=0.6, label=f"predictor's error ±{error:.3g}")]
-    figure.legend(handles=[*handles, *band], loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.6)
+    figure.legend(
+        handles=[*handles, *band],
+        loc="outside upper center",
+        ncols=3,
+        columnspacing=1,
+        handlelength=1.4,
+        handletextpad=0.5,
+    )
 
 
 def _pair(axes: Axes, number: int, pair: Pair, keep: float) -> None:
@@ -297,7 +305,7 @@ def _spokes(axes: Axes, angles: ArrayLike, names: Sequence[str]) -> None:
         axes.set_theta_zero_location("N")
         axes.set_rlabel_position(180 / len(names))
     axes.set_ylim(0, 1)
-    axes.set_yticks([0.25, 0.5, 0.75, 1], ["25 %", "50 %", "75 %", "100 %"], fontsize=8, color=MUTED)
+    axes.set_yticks([0.25, 0.5, 0.75, 1], ["25 %", "50 %", "75 %", "100 %"], fontsize=9, color=MUTED)
     axes.spines["polar"].set_color(GRID)
 
 
@@ -319,10 +327,6 @@ def _percent(axes: Axes, which: str) -> None:
 
 def _under(outcome: Outcome) -> str:
     return f"{shown(outcome.target)}\n{percent(outcome.share.value)}\nn={outcome.share.of}"
-
-
-def _targets(found: Sequence[Outcome]) -> tuple[float | str, ...]:
-    return tuple(outcome.target for outcome in found)
 
 
 def _words(share: Share) -> str:
