@@ -7,6 +7,8 @@ from math import gcd
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
 from crystals import KNOWN, MAGNETITE_LIKE, NACL, SILICON
@@ -61,6 +63,29 @@ def test_a_guess_is_neutral_or_all_zero(text: str) -> None:
     found, how = guess(formula(text))
     assert sum(found[z] * n for z, n in formula(text)) == 0
     assert how == "guessed" or not any(found.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["Li", "Na", "Ca", "Mn", "Fe", "Co", "Cu", "Ce", "P", "N", "S", "O", "F", "Cl", "Xe"]),
+        st.integers(1, 5),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_the_guess_is_pymatgens(amounts: dict[str, int]) -> None:
+    """The slow twin: the first of its solutions in which every element has one whole number."""
+    asked = formula("".join(f"{symbol}{count}" for symbol, count in amounts.items()))
+    composition = Composition({Element.from_Z(z): n for z, n in asked})
+    solutions = composition.oxi_state_guesses()
+    whole = [s for s in solutions if all(value == round(value) for value in s.values())]
+    found, how = guess(asked)
+    if whole:
+        assert ({Element.from_Z(z).symbol: v for z, v in found.items()}, how) == (whole[0], "guessed")
+    else:
+        assert how == ("mixed valence" if solutions else "no neutral assignment")
+        assert not any(found.values())
 
 
 @pytest.mark.parametrize("text", ["Fe3O4", "LiMn2O4", "Co3O4"])

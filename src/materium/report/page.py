@@ -125,7 +125,8 @@ def _table(head: Sequence[str], body: Iterable[Sequence[str]], kind: str = "") -
     lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>\n" for cells in body)
     opening = f'<table class="{kind}">' if kind else "<table>"
     above = f"<thead><tr>{top}</tr></thead>\n" if head else ""
-    return f'<div class="scroll" role="region" aria-label="table" tabindex="0">{opening}{above}<tbody>\n{lines}</tbody></table></div>\n'
+    frame = '<div class="scroll" role="region" aria-label="table" tabindex="0">'
+    return f"{frame}{opening}{above}<tbody>\n{lines}</tbody></table></div>\n"
 
 
 def _section(slug: str, heading: str, inside: str, kind: str = "") -> str:

@@ -62,7 +62,7 @@ def violins(found: Sequence[Outcome], error: float | None = None) -> Plot:
         axes.set_xlim(-0.6, len(found) - 0.4)
         met = wording(name, tuple(outcome.target for outcome in found)).replace(" (", "\n(")
         axes.set_xlabel(f"target {label(name)}; n asked; share\n{met}")
-        axes.set_ylabel(f"measured {label(name)}")
+        axes.set_ylabel(_upright(name))
         _violin_legend(figure, error)
     parts = [f"target {shown(o.target)}: {_words(o.share)}, {_median(o)}" for o in found]
     alt = f"Violins of measured {label(name)} for {len(found)} targets. {'; '.join(parts)}."
@@ -94,7 +94,7 @@ def parity(name: str, span: tuple[float, float], points: ArrayLike, error: float
         axes.plot(line, line, color=INK, lw=1, label="target")
         axes.plot(*drawn.T, "o", ms=3, color=SERIES[0], alpha=0.45, mew=0)
         axes.set_xlabel(f"target {label(name)}")
-        axes.set_ylabel(f"measured {label(name)}")
+        axes.set_ylabel(_upright(name))
         figure.legend(loc="outside upper center", ncols=3)
     where = f"targets from {span[0]:g} to {span[1]:g}"
     alt = f"Measured {label(name)} against {where}, {len(drawn)} points about the diagonal."
@@ -119,7 +119,7 @@ def scatter(x: str, y: str, found: Sequence[Pair], cloud: ArrayLike | None = Non
         for number, pair in enumerate(found):
             _pair(axes, number, pair, keep)
         axes.set_xlabel(f"measured {label(x)}")
-        axes.set_ylabel(f"measured {label(y)}")
+        axes.set_ylabel(_upright(y))
         heading = f"asked {plain(x)}, {plain(y)} (cross): share meeting both"
         legend = figure.legend(loc="outside lower center", ncols=2, title=heading)
         for handle in legend.legend_handles:
@@ -323,6 +323,12 @@ def _percent(axes: Axes, which: str) -> None:
     else:
         axes.set_yticks(ticks, names)
         axes.set_ylim(-0.02, 1.04)
+
+
+def _upright(name: str) -> str:
+    """Label of a vertical axis: the unit on a line of its own where the axis is too short for both."""
+    text = f"measured {label(name)}"
+    return text if len(text) <= 28 else text.replace(" (", "\n(")
 
 
 def _under(outcome: Outcome) -> str:
