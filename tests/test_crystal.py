@@ -106,6 +106,12 @@ def test_an_atom_and_its_own_image_have_a_distance() -> None:
     assert Crystal(np.diag([2.0, 3.0, 4.0]), ORIGIN, [1]).min_distance == pytest.approx(2.0)
 
 
+def test_shortest_distance_in_a_skewed_cell() -> None:
+    """The shortest lattice vector, 2.80 Å, is -2 a - 2 b + c: twice as far as the neighbouring cells."""
+    lattice = np.array([[3, 0, 0], [-1.17219339, 2.76151456, 0], [3, 4.53250558, 2.54094336]])
+    assert Crystal(lattice, ORIGIN, [1]).min_distance == pytest.approx(2.80488, abs=1e-4)
+
+
 @given(crystals(lengths=(3, 8), skew=30))
 def test_shortest_distance_is_that_of_a_slow_search(crystal: Crystal) -> None:
     """The slow search takes all images within two cells, enough for cells that are neither long nor very skewed."""

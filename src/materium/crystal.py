@@ -176,10 +176,14 @@ _IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
 
 
 def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> float:
-    """Shortest contact over the 27 neighbouring cells; exact for reduced cells, an upper bound for very skewed ones.
+    """Shortest contact over the 27 neighbouring cells of the reduced lattice, in which no nearer image is left out.
 
     |o + i|² is expanded as |o|² + 2 o·i + |i|², so that no array of all vectors is made.
     """
+    import moyopy
+
+    basis, transform = moyopy.niggli_reduce(lattice.tolist())
+    lattice, frac = np.array(basis), frac @ np.linalg.inv(np.array(transform).T)
     metric = lattice @ lattice.T
     image_squares = ((_IMAGES @ metric) * _IMAGES).sum(1)
     own = float(image_squares[_IMAGES.any(1)].min())

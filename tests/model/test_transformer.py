@@ -69,7 +69,7 @@ def test_padding_on_the_right_changes_nothing() -> None:
     for row, length in enumerate((tokens != PAD).sum(1).tolist()):
         here = slice(row, row + 1)
         alone = logits(model, tokens[here, :length], roles[here, :length], conditions[here])
-        torch.testing.assert_close(padded[here, :length], alone, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(padded[here, :length], alone, rtol=1e-4, atol=1e-4)  # kernels go by shape
 
 
 @torch.inference_mode()
@@ -78,7 +78,7 @@ def test_rows_of_a_batch_do_not_see_each_other() -> None:
     tokens, roles = sentences(grammar_of())
     before = logits(model, tokens, roles, conditions)
     flipped = logits(model, tokens.flip(0), roles.flip(0), conditions[torch.arange(5, -1, -1)])
-    torch.testing.assert_close(flipped.flip(0), before, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(flipped.flip(0), before, rtol=1e-4, atol=1e-4)
 
 
 def test_blockwise_positions_repeat_within_the_atoms() -> None:

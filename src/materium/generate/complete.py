@@ -221,7 +221,7 @@ def _site_tokens(parts: Parts, first_number: int, *, species_first: bool) -> NDA
 def _frames(host: Crystal) -> Iterator[Frame]:
     """The host in its reduced cell as it came, then in the settings that its own symmetry offers."""
     basis, transform = moyopy.niggli_reduce(host.lattice.tolist())
-    to_niggli = np.round(np.linalg.inv(np.array(transform).T))
+    to_niggli: NDArray[np.float64] = np.round(np.linalg.inv(np.array(transform, dtype=np.float64).T))
     reduced = _moved(host, np.array(basis), to_niggli, np.zeros(3))
     yield reduced
     try:
@@ -235,7 +235,8 @@ def _frames(host: Crystal) -> Iterator[Frame]:
         states = ways.oxidation_states
         other = Crystal(lattice, ways.frac_coords[way], ways.numbers, states)
         if (found := _aligned(reduced.crystal, other)) is not None:
-            yield _moved(host, lattice, to_niggli @ found[0], found[1])
+            turn: NDArray[np.float64] = np.matmul(to_niggli, found[0])
+            yield _moved(host, lattice, turn, found[1])
 
 
 def _moved(host: Crystal, lattice: NDArray[np.float64], turn: NDArray[np.float64], shift: NDArray[np.float64]) -> Frame:

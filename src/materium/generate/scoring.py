@@ -28,10 +28,9 @@ from materium.tokens.vocab import PAD, Role
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ase import Atoms
     from numpy.typing import NDArray
 
-    from materium.convert import Structure
+    from materium.convert import Atoms, Structure
     from materium.generate.request import Request
     from materium.model.transformer import Transformer
     from materium.tokens.grammar import Grammar

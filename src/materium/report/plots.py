@@ -290,7 +290,8 @@ def _polygon(axes: Axes, place: int, combination: Combination, angles: ArrayLike
     closed, around = [*shares, shares[0]], [*np.asarray(angles), np.asarray(angles)[0]]
     colour, dash = SERIES[place % len(SERIES)], DASHES[place % len(DASHES)]
     named = f"{short(combination.label, 44)}: all {percent(combination.together.value)} of {combination.together.of}"
-    axes.plot(around, closed, dash, color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, lw=1.6, label=named)
+    (line,) = axes.plot(around, closed, dash, color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, label=named)
+    line.set(clip_on=False, linewidth=1.6)  # marks at 100 % lie on the rim
     axes.fill(around, closed, color=colour, alpha=0.08, lw=0)
 
 
@@ -328,7 +329,7 @@ def _percent(axes: Axes, which: str) -> None:
 def _upright(name: str) -> str:
     """Label of a vertical axis: the unit on a line of its own where the axis is too short for both."""
     text = f"measured {label(name)}"
-    return text if len(text) <= 28 else text.replace(" (", "\n(")
+    return text if len(text) <= 26 else text.replace(" (", "\n(")
 
 
 def _under(outcome: Outcome) -> str:
