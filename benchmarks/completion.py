@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.core import Element
+from pymatgen.core.structure_matcher import StructureMatcher
 
 from materium.convert import to_structure
 from materium.crystal import Crystal

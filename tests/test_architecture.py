@@ -48,7 +48,7 @@ ELEMENT_TABLES = {
     "pymatgen.core.structure_matcher": {"StructureMatcher"},
     "ase.data": {"atomic_masses", "atomic_numbers"},
 }
-"""Facts about elements, and the matcher, which any part may use; structures and file formats are for `convert.py` alone."""
+"""Facts about elements, and the matcher: for every part. Structures and file formats are for `convert.py` alone."""
 
 INPUT_FORMATS = {
     "pymatgen.io.vasp.sets": {"BadInputSetWarning", "MPMetalRelaxSet", "MPNonSCFSet", "MPRelaxSet", "MPStaticSet"},

@@ -105,7 +105,7 @@ def test_target_outside_training_is_a_warning(generate: Callable[..., Any]) -> N
 
 def test_several_targets_are_so_many_requests(generate: Callable[..., Any], tmp_path: Path) -> None:
     """`--density 2.5 5 --num-sites 2 4` is four requests in one run, and each row says which it answers."""
-    assert generate("-n", "2", "--density", "2.5", "5", "--num-sites", "2", "4", "--out", "run")[0] == 0
+    assert generate("--density", "2.5", "5", "-n", "2", "--num-sites", "2", "4", "-o", "run")[0] == 0
     table = pq.read_table(tmp_path / "run" / "structures.parquet").to_pydict()
     targets = [json.loads(text) for text in table["targets"]]
     assert table["request"] == [0, 0, 1, 1, 2, 2, 3, 3]

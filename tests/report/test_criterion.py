@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from materium.evaluate.adherence import AT_ZERO, meets, tolerance
 from materium.properties import table
-from materium.report.criterion import AT_ZERO, meets, tolerance, wording
+from materium.report.criterion import wording
 
 
 @pytest.mark.parametrize("target", [0.05, 2.5, 5.0, 300.0, 5000.0])

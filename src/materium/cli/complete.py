@@ -33,9 +33,7 @@ def complete(
     geometry_temperature: Annotated[
         float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
     ] = Request.geometry_temperature,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Structures written together.")
-    ] = BATCH,
+    batch_size: Annotated[int, typer.Option(min=1, help="Structures written together.")] = BATCH,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,

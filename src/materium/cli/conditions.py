@@ -41,7 +41,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
     result: list[str] = []
     current = ""
     for position, word in enumerate(arguments):
-        if word.startswith("--"):
+        if word.startswith("-") and not _is_number(word):
             current = word if word in names else ""
             result.append(word)
             following = [*arguments[position + 1 :], "--"][0]

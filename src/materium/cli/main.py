@@ -20,6 +20,7 @@ from materium.errors import MateriumError
 COMMANDS = {
     "generate": ("materium.cli.generate", "generate"),
     "complete": ("materium.cli.complete", "complete"),
+    "report": ("materium.cli.report", "report"),
     "score": ("materium.cli.score", "score"),
     "export": ("materium.cli.export", "export"),
     "prepare": ("materium.cli.prepare", "prepare"),

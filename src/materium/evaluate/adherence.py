@@ -190,9 +190,12 @@ def _ascending(target: Value) -> tuple[bool, float, str]:
 
 @lru_cache(maxsize=65536)
 def _proportions(text: str) -> frozenset[tuple[str, int]]:
-    """Elements with their counts in lowest terms."""
+    """Elements with their counts in lowest terms; text that is no formula is like itself only."""
     from pymatgen.core import Composition
 
-    amounts = {symbol: round(amount) for symbol, amount in Composition(text).get_el_amt_dict().items()}
+    try:
+        amounts = {symbol: round(amount) for symbol, amount in Composition(text).get_el_amt_dict().items()}
+    except ValueError:
+        return frozenset({(text, 0)})
     divisor = gcd(*amounts.values())
     return frozenset((symbol, amount // divisor) for symbol, amount in amounts.items())

@@ -74,7 +74,8 @@ class OverOrders(TypedDict):
     any_order_log_likelihood
         ln of the sum of p over all orders, or its estimate.
     any_order_error
-        Standard error of the estimate (delta method, so too small where few draws carry the mean); 0 for the sum.
+        Standard error of the estimate (delta method); 0 for the sum. Too small where a few draws carry the mean: with
+        a spread above some 3 nats the estimate is a lower bound that still rises with the draws.
     any_order_spread
         Standard deviation of ln p among the orders that were scored.
     any_order_draws

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations as choose
 from typing import TYPE_CHECKING
 
+from materium.evaluate.adherence import Share
 from materium.properties import table
 from materium.report import plots, summary
 from materium.report.criterion import wording
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from materium.report.drawing import Plot
     from materium.report.rows import Row
-    from materium.report.summary import Combination, Outcome, Pair, Share
+    from materium.report.summary import Combination, Outcome, Pair
 
 MAX_PAIRS = 16
 """Asked pairs that a scatter shows in colours of their own; more cannot be told apart."""
@@ -213,7 +214,7 @@ def _unasked(rows: Sequence[Row]) -> Iterator[Section]:
 
 
 def _spread_table(name: str, values: Sequence[float], of: int) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
-    outcome = summary.Outcome(name, "", summary.Share(0, of), 0, 0, tuple(values))
+    outcome = summary.Outcome(name, "", Share(0, of), 0, 0, tuple(values))
     middle, quartiles = _spread_cells(outcome)
     head = ("crystals", "measured", "median", "quartiles", "lowest", "highest")
     return head, [(str(of), str(len(values)), middle, quartiles, f"{min(values):.4g}", f"{max(values):.4g}")]
@@ -235,5 +236,5 @@ def _elements(formulas: Sequence[str], of: int) -> Section:
 
 
 def _tally(plot: Plot, found: Sequence[tuple[str, int]], of: int, note: str) -> Section:
-    body = [(name, str(count), *share_cells(summary.Share(count, of))[1:]) for name, count in found]
+    body = [(name, str(count), *share_cells(Share(count, of))[1:]) for name, count in found]
     return Section(plot, ("", "crystals", "share of all", "95 % interval"), body, f"Rows without targets. {note}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from materium.evaluate.adherence import Share
     from materium.report.figures import Section
     from materium.report.rows import Row
 
@@ -148,7 +149,7 @@ def _overview(facts: Mapping[str, str], rows: Sequence[Row]) -> str:
     return _section("run", "The run", _table((), [*facts.items(), *results], "text"))
 
 
-def _share(share: summary.Share) -> str:
+def _share(share: Share) -> str:
     met, value, interval = share_cells(share)
     return f"{met} of {share.of} ({value}, 95 % interval {interval})"
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from materium.report.criterion import RELATIVE, wording
+from materium.evaluate.adherence import RELATIVE, Share
+from materium.report.criterion import wording
 from materium.report.drawing import (
     BAND,
     DASHES,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from numpy.typing import ArrayLike
 
-    from materium.report.summary import Combination, GuidancePoint, Outcome, Pair, Share
+    from materium.report.summary import Combination, GuidancePoint, Outcome, Pair
 
 FEW = 8
 """Below so many values a violin would be invention: the points are drawn."""

@@ -7,8 +7,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from materium.errors import DataError
+from materium.evaluate.adherence import meets
 from materium.properties import table
-from materium.report.criterion import meets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

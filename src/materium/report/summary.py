@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from materium.evaluate.adherence import Share
 from materium.properties import table
 from materium.report.rows import shown
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from materium.report.rows import Row, Target
 
-Z95 = 1.959964
-"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 MAX_TARGETS = 12
 """Distinct targets of a number that get a violin each; a range asks for more, and is cut into bins."""
 BINS = 8
@@ -28,27 +26,6 @@ MAX_COMBINATIONS = 28
 """Combinations of the same properties that are shown one by one; more are counted together."""
 Targets = tuple[tuple[str, "Target"], ...]
 """Names with targets, in the order of the table of properties."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many of all; `of` counts the failures too."""
-
-    met: int
-    of: int
-
-    @property
-    def value(self) -> float:
-        """The share, 0 to 1."""
-        return self.met / self.of
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of Wilson (J. Am. Stat. Assoc. 22, 209, 1927), which holds at 0 and 1 too."""
-        z2 = Z95**2 / self.of
-        centre = (self.value + z2 / 2) / (1 + z2)
-        half = Z95 * sqrt(self.value * (1 - self.value) / self.of + z2 / (4 * self.of)) / (1 + z2)
-        return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @dataclass(frozen=True)

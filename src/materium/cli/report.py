@@ -1,0 +1,96 @@
+"""`materium report`: what came of a run, measured against what was asked for, on one page."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from materium.cli.console import make_console
+from materium.cli.options import QuietOption
+from materium.errors import DataError
+
+if TYPE_CHECKING:
+    from materium.crystal import Crystal
+
+PLAIN = ("reduced_formula", "space_group", "density")
+"""Properties that the page shows of a run that was told nothing."""
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Also predict what does not follow from the structure; needs extras.")
+    ] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Write the figures as SVG and PNG too.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write report.html into a run folder: every target beside what was measured, no failure hidden.
+
+    Example:
+
+        materium report runs/wide --predict
+    """
+    from materium.evaluate.predictors import error_of
+    from materium.report.page import write_figures, write_report
+
+    facts, records = _read(run)
+    names = _names(records, predict=predict)
+    rows = _rows(records, names)
+    errors = {name: error_of(name) for name in names if error_of(name) > 0}
+    skipped = sorted({name for row in records for name in row["targets"]} - set(names))
+    notes = [f"{', '.join(skipped)}: asked for, and not measured; --predict tells them"] if skipped else []
+    write_report(run / "report.html", f"Run {run.name}", facts, rows, errors, notes)
+    if figures:
+        write_figures(run / "figures", rows, errors)
+    make_console(quiet=quiet).print(f"{run / 'report.html'} shows {len(rows)} crystals")
+
+
+def _read(run: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Facts and rows of a run, the targets read."""
+    import pyarrow.parquet as pq
+
+    table = run / "structures.parquet"
+    if not table.exists():
+        raise DataError(f"{run} holds no finished run ({table.name} is missing); let 'materium generate' end first")
+    records = pq.read_table(table).to_pylist()
+    for record in records:
+        record["targets"] = json.loads(record["targets"])
+    noted = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts = {"command": noted["command"], "model": noted["model"], "seed": str(noted["request"]["seed"])}
+    return {**facts, "guidance": str(noted["request"]["guidance"])}, records
+
+
+def _names(records: list[dict[str, Any]], *, predict: bool) -> list[str]:
+    """The properties to measure: those asked for, as far as they follow from the structure or may be predicted."""
+    from materium.evaluate.measure import MEASURES
+    from materium.evaluate.predictors import predictors
+
+    predicted = {entry.predicts for entry in predictors().values()} if predict else set()
+    asked = sorted({name for record in records for name in record["targets"]})
+    return [name for name in asked or PLAIN if name in MEASURES or name in predicted]
+
+
+def _rows(records: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """The rows of the page; invalid crystals have nothing measured."""
+    from materium.evaluate.predictors import measured
+
+    good = [record for record in records if record["valid"]]
+    values = dict(zip([r["id"] for r in good], measured([_crystal(r) for r in good], names), strict=True))
+    return [
+        {
+            "id": record["id"],
+            "request": record["request"],
+            "targets": {name: value for name, value in record["targets"].items() if name in names},
+            "measured": values.get(record["id"], dict.fromkeys(names)),
+            "valid": record["valid"],
+            "reason": record["reason"] or "",
+        }
+        for record in records
+    ]
+
+
+def _crystal(record: dict[str, Any]) -> "Crystal":
+    from materium.generate.rows import crystal_of
+
+    return crystal_of(record)
