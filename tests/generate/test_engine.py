@@ -39,7 +39,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Materium:
     return tiny_engine(tmp_path_factory.mktemp("model"))
 
 
-def equal(one: Iterable[Sample], other: Iterable[Sample]) -> None:
+def assert_equal(one: Iterable[Sample], other: Iterable[Sample]) -> None:
     """Hold two lists of samples to the same tokens and bit-equal likelihoods."""
     for a, b in zip(one, other, strict=True):
         assert (a.index, a.log_likelihood) == (b.index, b.log_likelihood)
@@ -70,10 +70,10 @@ def test_structures_do_not_depend_on_the_batch(engine: Materium, options: dict[s
     request = Request(n=64, seed=3, **options)
     together = list(engine.samples(request, batch_size=64))
     assert len({len(written.tokens) for written in together}) > 3
-    equal(engine.samples(request, start=22, batch_size=7), together[22:])
-    equal(engine.samples(request, start=57, batch_size=1), together[57:])
-    equal(engine.samples(request, start=37, batch_size=64), together[37:])
-    equal(engine.samples(Request(n=9, seed=3, **options)), together[:9])
+    assert_equal(engine.samples(request, start=22, batch_size=7), together[22:])
+    assert_equal(engine.samples(request, start=57, batch_size=1), together[57:])
+    assert_equal(engine.samples(request, start=37, batch_size=64), together[37:])
+    assert_equal(engine.samples(Request(n=9, seed=3, **options)), together[:9])
 
 
 @pytest.mark.parametrize("lattice_first", [False, True])
@@ -101,7 +101,7 @@ def test_guidance_zero_is_the_model_that_is_told_nothing(engine: Materium) -> No
     conditions = {"reduced_formula": "TiO2", "density": 4.0}
     pressed = list(engine.samples(Request(n=16, conditions=conditions, soft=True, guidance=0.0)))
     plain = list(engine.samples(Request(n=16)))
-    equal(pressed, plain)
+    assert_equal(pressed, plain)
     assert [sample.targets for sample in pressed] == [conditions] * 16
 
 
@@ -184,8 +184,8 @@ def test_model_that_ships_does_not_depend_on_the_batch() -> None:
     engine = materium.load()
     request = Request(n=40, seed=7)
     together = list(engine.samples(request, batch_size=40))
-    equal(engine.samples(request, start=20, batch_size=13), together[20:])
-    equal(engine.samples(request, start=39, batch_size=1), together[39:])
+    assert_equal(engine.samples(request, start=20, batch_size=13), together[20:])
+    assert_equal(engine.samples(request, start=39, batch_size=1), together[39:])
 
 
 def test_model_that_ships_knows_real_crystals() -> None:

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return save_tiny(tmp_path / "model")
 
 
-def refused(folder: Path, *said: str) -> None:
+def assert_refused(folder: Path, *said: str) -> None:
     """Hold the refusal to one line that says these words and names the place."""
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(folder)
@@ -60,7 +60,7 @@ def test_loaded_model_does_not_train(folder: Path) -> None:
 def test_weights_cut_short(folder: Path, share: float) -> None:
     data = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(data[: int(share * len(data))])
-    refused(folder, WEIGHTS, "safetensors")
+    assert_refused(folder, WEIGHTS, "safetensors")
 
 
 def test_any_flipped_byte_of_the_weights(folder: Path) -> None:
@@ -70,7 +70,7 @@ def test_any_flipped_byte_of_the_weights(folder: Path) -> None:
     places = [*range(8), *range(8, header, max(1, header // 40)), *range(header, len(data), len(data) // 12)]
     for place in places:
         (folder / WEIGHTS).write_bytes(data[:place] + bytes([data[place] ^ 0x11]) + data[place + 1 :])
-        refused(folder, WEIGHTS)
+        assert_refused(folder, WEIGHTS)
 
 
 def test_any_flipped_byte_of_the_settings(folder: Path) -> None:
@@ -104,29 +104,29 @@ def test_pickle_is_never_loaded(
         (folder / WEIGHTS).write_bytes(make(Bomb()))
     else:
         torch.save({"weights": Bomb()}, folder / WEIGHTS)
-    refused(folder, "a pickle, which is never loaded")
+    assert_refused(folder, "a pickle, which is never loaded")
     assert not (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
 def test_missing_file(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    refused(folder, name, "missing")
+    assert_refused(folder, name, "missing")
 
 
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
-    refused(tmp_path / "nowhere", "holds no model")
+    assert_refused(tmp_path / "nowhere", "holds no model")
 
 
 def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(pickle.dumps(1))
-    refused(tmp_path / "model.pt", "holds no model")
+    assert_refused(tmp_path / "model.pt", "holds no model")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"model"', "{}", '{"format": "other-9"}', "\udcff"])
 def test_settings_that_are_none(folder: Path, text: str) -> None:
     (folder / CONFIG).write_bytes(text.encode(errors="surrogateescape"))
-    refused(folder, CONFIG)
+    assert_refused(folder, CONFIG)
 
 
 @pytest.mark.parametrize("key", ["model", "tokenizer_fingerprint", "weights_sha256", "facts", "format"])
@@ -134,7 +134,7 @@ def test_settings_without_a_part(folder: Path, key: str) -> None:
     config = json.loads((folder / CONFIG).read_text())
     del config[key]
     (folder / CONFIG).write_text(json.dumps(config))
-    refused(folder, CONFIG)
+    assert_refused(folder, CONFIG)
 
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -160,26 +160,26 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 )
 def test_settings_that_do_not_fit_the_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     changed(folder, change)
-    refused(folder)
+    assert_refused(folder)
 
 
 @pytest.mark.parametrize(("name", "value"), [("bins", 48), ("max_sites", 6), ("length_ranges", [[1.0, 9.0]] * 3)])
 def test_another_tokenizer_setting(folder: Path, name: str, value: object) -> None:
     changed(folder, lambda model: model["tokenizer"].update({name: value}))
-    refused(folder, "tokenizer")
+    assert_refused(folder, "tokenizer")
 
 
 def test_setting_that_still_fits_the_weights_is_found_by_its_checksum(folder: Path) -> None:
     config = json.loads((folder / CONFIG).read_text())
     config["model"].update(positions="blockwise")
     (folder / CONFIG).write_text(json.dumps(config))
-    refused(folder, "damaged")
+    assert_refused(folder, "damaged")
 
 
 def test_weights_of_another_run(folder: Path, tmp_path: Path) -> None:
     other = save_tiny(tmp_path / "other", seed=1)
     (folder / WEIGHTS).write_bytes((other / WEIGHTS).read_bytes())
-    refused(folder, "sha256")
+    assert_refused(folder, "sha256")
 
 
 def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

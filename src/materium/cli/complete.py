@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+from materium.cli.options import (
+    DeviceOption,
+    GeometryTemperatureOption,
+    ModelOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    TemperatureOption,
+)
 from materium.cli.runs import run_info, write_run
 from materium.errors import DataError
 from materium.generate.request import BATCH, Request
@@ -27,12 +35,8 @@ def complete(
     keep_lattice: Annotated[
         bool, typer.Option("--keep-lattice", help="The cell stays too; else the model writes it.")
     ] = False,
-    temperature: Annotated[
-        float, typer.Option(help="1 samples what the model believes, less is bolder.")
-    ] = Request.temperature,
-    geometry_temperature: Annotated[
-        float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
-    ] = Request.geometry_temperature,
+    temperature: TemperatureOption = Request.temperature,
+    geometry_temperature: GeometryTemperatureOption = Request.geometry_temperature,
     batch_size: Annotated[int, typer.Option(min=1, help="Structures written together.")] = BATCH,
     model: ModelOption = None,
     device: DeviceOption = "cpu",

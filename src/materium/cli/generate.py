@@ -7,7 +7,15 @@ import typer
 
 from materium.cli.conditions import with_targets
 from materium.cli.console import make_console
-from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+from materium.cli.options import (
+    DeviceOption,
+    GeometryTemperatureOption,
+    ModelOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    TemperatureOption,
+)
 from materium.cli.runs import run_info, write_run
 from materium.generate.request import BATCH, Request
 from materium.refine import REFINE_SYMPREC
@@ -29,12 +37,8 @@ def generate(
     lattice_first: Annotated[
         bool, typer.Option("--lattice-first", help="Write the lattice before the atoms.")
     ] = Request.lattice_first,
-    temperature: Annotated[
-        float, typer.Option(help="1 samples what the model believes, less is bolder.")
-    ] = Request.temperature,
-    geometry_temperature: Annotated[
-        float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
-    ] = Request.geometry_temperature,
+    temperature: TemperatureOption = Request.temperature,
+    geometry_temperature: GeometryTemperatureOption = Request.geometry_temperature,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = Request.top_p,
     elements: Annotated[str, typer.Option(help="Elements that may occur, such as Li,Fe,P,O.")] = "",
     require: Annotated[str, typer.Option(help="Elements that must occur.")] = "",

@@ -36,3 +36,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", "-m", help="Folder of a model; the one that ships, where none is named.")
 ]
+TemperatureOption = Annotated[float, typer.Option(help="1 samples what the model believes, less is bolder.")]
+GeometryTemperatureOption = Annotated[
+    float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
+]
