@@ -171,7 +171,7 @@ def test_finished_run_is_left_alone(generate: Callable[..., Any], tmp_path: Path
         (["--density", "nan"], "finite"),
         (["--density", "3..1"], "range 3..1 is empty"),
         (["--density", "thick"], "is no number"),
-        (["--formula", "NaCl", "--forbid", "Cl"], "Cl is in the formula"),
+        (["--formula", "NaCl", "--forbid", "Cl"], "Cl is in the formula and in --forbid"),
         (["--formula", "TiO2", "--num-sites", "4"], "4 atoms do not go with the formula; it makes cells of 3 atoms"),
         (["--elements", "Qq"], "'Qq' is no element"),
         (["--z", "2"], "z counts formula units"),

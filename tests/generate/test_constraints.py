@@ -142,7 +142,8 @@ def test_plain_decoder_keeps_the_same(engine: Materium) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"conditions": {"reduced_formula": "NaCl"}, "forbid": "Cl"}, "Cl is in the formula"),
+        ({"conditions": {"reduced_formula": "NaCl"}, "forbid": "Cl"}, "Cl is in the formula and in --forbid"),
+        ({"conditions": {"reduced_formula": "NaCl"}, "elements": "Na,O"}, "Cl is in the formula, and not among"),
         ({"conditions": {"reduced_formula": "NaCl"}, "require": "Fe"}, "Fe must occur, and is not in the formula"),
         ({"conditions": {"reduced_formula": "TiO2", "num_sites": 8}}, "8 atoms do not go with the formula; .* 3, 6, 9"),
         (

@@ -78,6 +78,7 @@ def constraints_of(request: Request, cell: Mapping[str, Target], vocab: Vocabula
     compositions = _compositions(request, cell, sites, max_sites)
     for composition in compositions[:1]:
         inside = frozenset(z for z, _ in composition)
+        _refuse(inside & numbers["forbid"], "is in the formula and in --forbid")
         _refuse(inside - allowed, "is in the formula, and not among the elements that may occur")
         _refuse(required - inside, "must occur, and is not in the formula")
     if not allowed:
