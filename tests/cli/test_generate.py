@@ -73,7 +73,7 @@ def test_every_option_reaches_the_request(generate: Callable[..., Any], tmp_path
         },
         "order": "low", "lattice_first": True, "temperature": 0.9, "geometry_temperature": 0.5, "top_p": 0.95,
         "guidance": 1.5, "n": 3, "seed": 4, "elements": ["Na", "Cl"], "require": ["Na"], "forbid": ["Ti"], "z": [1, 2],
-        "neutral": True, "soft": True, "symmetrize": 0.05,
+        "neutral": True, "symmetrize": 0.05,
     }  # fmt: skip
     flags = {**options.pop("conditions"), **options}  # type: ignore[dict-item]
     flags["formula"] = flags.pop("reduced_formula")
@@ -88,7 +88,7 @@ def test_every_option_reaches_the_request(generate: Callable[..., Any], tmp_path
     assert all(line.startswith("warning: ") for line in err.splitlines())
     found = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     conditions = found.pop("conditions")
-    assert found == {**options, "cell_formula": None}
+    assert found == {**options, "cell_formula": None, "soft": False}
     assert conditions["reduced_formula"] == "NaCl"
     assert len(conditions) == 9
 
@@ -175,6 +175,7 @@ def test_finished_run_is_left_alone(generate: Callable[..., Any], tmp_path: Path
         (["--formula", "TiO2", "--num-sites", "4"], "4 atoms do not go with the formula; it makes cells of 3 atoms"),
         (["--elements", "Qq"], "'Qq' is no element"),
         (["--z", "2"], "z counts formula units"),
+        (["--z", "2", "--formula", "NaCl", "--soft"], "leave one of them out"),
         (["--hhi", ">9000"], "training saw no hhi"),
         (["--symmetrize", "-1"], "symmetrize"),
         (["--densty", "3"], "--density"),

@@ -117,6 +117,8 @@ class Request:
             read[name] = found if len(found) > 1 else found[0]
         if self.z is not None and "reduced_formula" not in read:
             raise RequestError("z counts formula units; give a formula too")
+        if self.z is not None and self.soft:
+            raise RequestError("z is kept by the mask and soft asks for none; leave one of them out")
         return read
 
     @property
