@@ -54,6 +54,7 @@ def test_writes_a_run_folder(complete: Callable[..., Any], tmp_path: Path) -> No
     ("arguments", "said"),
     [
         (["host.cif", "--add", "Xx"], "is no formula"),
+        (["host.cif", "--add", "Og"], "no token"),
         (["host.cif", "--add", "Cl40"], "41 atoms; this model writes at most 5"),
         (["missing.cif", "--add", "Cl"], "missing.cif"),
         (["host.cif"], "--add"),

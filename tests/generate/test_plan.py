@@ -49,6 +49,8 @@ def test_formulas_of_unequal_size_go_into_batches_of_their_own(engine: Materium)
     plan = engine.plan(request)
     assert [list(indices) for indices in plan.batches(1, 100)] == [[1, 2, 3, 4, 5], [6, 7, 8], [9, 10, 11]]
     assert [list(indices) for indices in plan.batches(1, 2)][:3] == [[1, 2], [3, 4], [5]]
+    mixed = engine.plan(Request(n=2, conditions={"reduced_formula": ["NaCl", "Si", "CaO"]}))
+    assert [list(indices) for indices in mixed.batches(0, 100)] == [[0, 1], [2, 3], [4, 5]]
     together = list(engine.samples(request))
     for one, other in zip(together, engine.samples(request, batch_size=2), strict=True):
         np.testing.assert_array_equal(one.tokens, other.tokens)
@@ -86,8 +88,27 @@ def test_open_range_of_an_unseen_property_is_refused(engine: Materium) -> None:
 def test_range_of_atoms_is_kept_and_not_told(engine: Materium) -> None:
     plan = engine.plan(Request(n=8, conditions={"num_sites": "2..3"}))
     assert plan.told([0]).scalars.isnan().all()
+    assert plan.targets(0) == {}
     assert {len(engine.tokenizer.decode(s.tokens)) for s in engine.samples(plan.request)} <= {2, 3}
     assert not engine.plan(Request(conditions={"num_sites": "2..3"}, soft=True)).told([0]).scalars.isnan().all()
+
+
+def test_bounds_of_whole_numbers_are_strict_unless_they_say_otherwise(engine: Materium) -> None:
+    def sizes(text: str) -> set[int]:
+        request = Request(n=24, conditions={"num_sites": text}, temperature=2.0)
+        return {len(engine.tokenizer.decode(sample.tokens)) for sample in engine.samples(request)}
+
+    assert sizes("<3") == {1, 2}
+    assert sizes("<=3") == {1, 2, 3}
+    assert sizes(">4") == {5}
+    assert sizes(">=5") == {5}
+    once = Request(conditions={"num_sites": "<3"})
+    assert Request(conditions=once.conditions).conditions == once.conditions
+
+
+def test_ranges_tell_runs_apart_to_the_last_digit() -> None:
+    one, other = (Request(conditions={"density": text}).to_dict() for text in ("1.2345678..2", "1.2345699..2"))
+    assert one != other
 
 
 def test_targets_outside_training_are_warned_of_once() -> None:

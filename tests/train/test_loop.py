@@ -229,6 +229,8 @@ def test_training_goes_on_from_a_model(tmp_path: Path, tiny_shards: Path) -> Non
     assert run.model_config.width == start.config.width
     assert run.model_config.dropout == 0.3
     assert run.model_config.seen == start.config.seen
+    known = replace(run.model_config, seen={"density": run.model_config.seen["density"]})
+    assert loop._continued(start.config, known, "test").seen == start.config.seen
     for (name, weight), other in zip(run.model.named_parameters(), start.parameters(), strict=True):
         assert torch.equal(weight, other), name
     before = validate(start, run.grammar, run.val)["nats_per_crystal"]

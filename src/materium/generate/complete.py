@@ -18,7 +18,6 @@ import torch
 from materium.crystal import Crystal, lattice_from_parameters
 from materium.errors import CrystalError, RequestError
 from materium.generate.decoding import FREE, write_batch
-from materium.generate.plan import Plan
 from materium.generate.request import BATCH, Request
 from materium.generate.targets import parse_composition
 from materium.model.likelihood import exact_nll
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from materium.generate.decoding import Sample
     from materium.generate.engine import Materium
+    from materium.generate.plan import Plan
 
 MAX_FRAMES = 24
 """Frames of a host that are weighed."""
@@ -126,9 +126,16 @@ class Completion:
             geometry_temperature=self.geometry_temperature,
         )
 
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the request, checked."""
+        plan = self.engine.plan(self.request)
+        self.engine.tokenizer.parts(self.frames[0].crystal)  # a cell or an element that has no tokens is refused
+        return plan
+
     def samples(self, start: int = 0, batch_size: int = BATCH) -> Iterator[list[Sample]]:
         """Yield the sentences, batch by batch, from number `start` on; `crystal` reads them."""
-        plan = Plan(self.request, self.engine.model.config.seen, self.engine.tokenizer)
+        plan = self.plan
         for indices in plan.batches(start, batch_size):
             given = torch.stack([self._sentence(index) for index in indices])
             yield write_batch(self.engine.model, self.engine.grammar, plan, indices, given)

@@ -71,13 +71,15 @@ def constraints_of(request: Request, cell: Mapping[str, Target], vocab: Vocabula
     _refuse(numbers["require"] & numbers["forbid"], "is in --require and in --forbid")
     for name in ("elements", "require"):
         _refuse(numbers[name] - known, "has no token in this model")
-    allowed = (system or numbers["elements"] or known) - numbers["forbid"]
+    _refuse(system - known, "has no token in this model")
+    allowed = ((numbers["elements"] or known) & (system or known)) - numbers["forbid"]
     required = numbers["require"] | system
     _refuse(required - allowed, "must occur and must not: see --chemical-system, --elements, --require, --forbid")
     sites = _sites(request, cell, max_sites)
     compositions = _compositions(request, cell, sites, max_sites)
     for composition in compositions[:1]:
         inside = frozenset(z for z, _ in composition)
+        _refuse(inside - known, "has no token in this model")
         _refuse(inside & numbers["forbid"], "is in the formula and in --forbid")
         _refuse(inside - allowed, "is in the formula, and not among the elements that may occur")
         _refuse(required - inside, "must occur, and is not in the formula")
@@ -145,7 +147,7 @@ def _compositions(
     elif "reduced_formula" in cell and not request.soft:
         exact = reduced(parse_composition(str(cell["reduced_formula"])))
         low, high = request.z or (1, most)
-        units = list(range(low, min(high, most) + 1))
+        units = list(range(low, max(low, min(high, most)) + 1))
     else:
         return ()
     atoms = sum(count for _, count in exact)

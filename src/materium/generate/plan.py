@@ -67,13 +67,15 @@ class Plan:
         return index % self.request.n
 
     def targets(self, index: int) -> dict[str, Value]:
-        """Return the targets of a structure, those drawn that are ranges."""
+        """Return the targets of a structure, those drawn that are ranges; a range that the mask keeps is no target."""
         values = self.cells[self.cell(index)]
-        return {name: self._value(name, target, self.within(index)) for name, target in values.items()}
+        kept = {"num_sites"} if isinstance(values.get("num_sites"), Range) and not self.request.soft else set()
+        chosen = [name for name in values if name not in kept]
+        return {name: self._value(name, values[name], self.within(index)) for name in chosen}
 
     def told(self, indices: Sequence[int]) -> Conditions:
         """Return the conditions of structures with equally many elements in their formula; see `batches`."""
-        return targets.told([self._told(index) for index in indices], self.request.layout)
+        return targets.told([self.targets(index) for index in indices], self.request.layout)
 
     def automata(self, indices: Sequence[int]) -> list[Automaton | None]:
         """Return what keeps the constraints of each structure; None where there are none.
@@ -90,8 +92,7 @@ class Plan:
         while start < self.request.total:
             end = min(start + size, self.request.total)
             slots = self._slots(start)
-            while self._slots(end - 1) != slots:
-                end = self.cell(end - 1) * self.request.n
+            end = next((index for index in range(start, end) if self._slots(index) != slots), end)
             yield range(start, end)
             start = end
 
@@ -111,13 +112,6 @@ class Plan:
     @cached_property
     def _slots_of_cells(self) -> list[int]:
         return [len(composition_slots(cell)) for cell in self.cells]
-
-    def _told(self, index: int) -> dict[str, Value]:
-        """What the network is told: all targets, but for a range of atoms that the mask keeps."""
-        values = self.targets(index)
-        if not self.request.soft and isinstance(self.cells[self.cell(index)].get("num_sites"), Range):
-            del values["num_sites"]
-        return values
 
     def _value(self, name: str, target: Target, index: int) -> Value:
         """A target as it is, or drawn evenly from its range."""

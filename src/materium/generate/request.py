@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from materium.model.conditions import Conditions
     from materium.model.config import Seen
 
+LEAST = 1e-6
+"""Smallest temperature, and tolerance: float32 holds no logits that are divided by less."""
 BATCH = 128
 """Crystals that are written together, unless told otherwise."""
 
@@ -87,10 +89,9 @@ class Request:
         """Check every value, and read what was given as text."""
         _require("n", self.n, self.n >= 1, "at least 1")
         _require("seed", self.seed, 0 <= self.seed < 2**32, "a whole number from 0 to 2^32 - 1")
-        _require("temperature", self.temperature, 0 < self.temperature < math.inf, "a number above 0")
-        for name in ("geometry_temperature", "symmetrize"):
+        for name in ("temperature", "geometry_temperature", "symmetrize"):
             value = getattr(self, name)
-            _require(name, value, value is None or 0 < value < math.inf, "a number above 0")
+            _require(name, value, value is None or LEAST <= value < math.inf, f"a number from {LEAST:g} on")
         _require("top_p", self.top_p, 0 < self.top_p <= 1, "a number above 0, and at most 1")
         _require("guidance", self.guidance, 0 <= self.guidance < math.inf, "a number from 0 on")
         if self.order not in ORDERS:
@@ -186,7 +187,7 @@ def _warnings(cell: Mapping[str, Target], seen: Mapping[str, Seen]) -> list[str]
 def _text(value: Target | Sequence[Target]) -> object:
     """A target, or several, as JSON types."""
     if isinstance(value, Range):
-        return str(value)
+        return {"low": value.low, "high": value.high}
     return [_text(one) for one in value] if isinstance(value, tuple) else value
 
 
@@ -212,7 +213,7 @@ def _whole_range(name: str, given: object) -> tuple[int, int] | None:
     if given is None:
         return None
     words = str(given).split("..") if isinstance(given, str | int) else [str(one) for one in given]  # type: ignore[attr-defined]
-    if not all(word.strip().isdigit() for word in words) or len(words) > 2:
+    if not all(word.strip().isdecimal() for word in words) or len(words) > 2:
         raise RequestError(f"{name} = {given} is no whole number or range; write it like 2 or 1..4")
     low, high = int(words[0]), int(words[-1])
     _require(name, given, 1 <= low <= high, "whole numbers from 1 on, the smaller first, like 1..4")

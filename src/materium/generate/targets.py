@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -64,7 +65,7 @@ class Range:
             raise RequestError(f"{name} {self}: training saw no {name}, so the open end is unknown; give both ends")
         low = self.low if self.low is not None or seen is None else seen.low
         high = self.high if self.high is not None or seen is None else seen.high
-        if low is None or high is None or low >= high:
+        if low is None or high is None or low > high:
             raise RequestError(f"{name} {self} holds nothing that training saw ({low:g} to {high:g}); give both ends")
         return low, high
 
@@ -85,7 +86,9 @@ def parse_target(name: str, text: Target) -> Target:
         close = get_close_matches(name, table(), n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(table())}"
         raise RequestError(f"unknown condition {name!r}; {hint}")
-    if entry.kind in ("formula", "elements"):
+    if entry.kind == "elements":
+        return _system(str(text))
+    if entry.kind == "formula":
         parse_composition(str(text))
         return str(text)
     found = text if isinstance(text, Range) else _range(str(text))
@@ -93,10 +96,22 @@ def parse_target(name: str, text: Target) -> Target:
         number = _number(name, text)
         entry.encode(number)
         return number
+    if entry.kind == "category" and isinstance(text, str) and text.strip()[:1] in ("<", ">") and "=" not in text:
+        found = Range(None if found.low is None else found.low + 1, None if found.high is None else found.high - 1)
     for bound in (found.low, found.high):
         if bound is not None:
             entry.encode(bound)
     return found
+
+
+def _system(text: str) -> str:
+    """A chemical system in the spelling `Fe-Li-O`."""
+    from pymatgen.core import Element
+
+    pairs = parse_composition(text)
+    if any(count > 1 for _, count in pairs):
+        raise RequestError(f"{text!r} has counts; a chemical system has none, write it like Li-Fe-O")
+    return "-".join(sorted(Element.from_Z(z).symbol for z, _ in pairs))
 
 
 def _range(text: str) -> Range | None:
@@ -144,7 +159,7 @@ def _pairs(text: str) -> Pairs:
         pairs = sorted((Element(symbol).Z, amount) for symbol, amount in amounts.items())
     except (ValueError, KeyError) as error:
         raise RequestError(f"{text!r} is no formula; write it like LiFePO4") from error
-    if not pairs or any(amount != int(amount) for _, amount in pairs):
+    if not pairs or any(amount != int(amount) for _, amount in pairs) or re.search(r"[A-Za-z]0+(?!\d)", text):
         raise RequestError(f"{text!r} needs whole numbers of atoms; write it like LiFePO4")
     return tuple((z, int(amount)) for z, amount in pairs)
 

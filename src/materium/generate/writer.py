@@ -182,8 +182,8 @@ class RunFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise RequestError(f"{path} describes no run ({error}); choose another --out") from error
         if not same:
-            state = "finished" if found["finished"] else "unfinished"
-            raise RequestError(f"{self.folder} holds a {state} run with other settings; choose another --out")
+            state = "a finished" if found["finished"] else "an unfinished"
+            raise RequestError(f"{self.folder} holds {state} run with other settings; choose another --out")
         return found
 
     def _write_run(self, *, finished: bool) -> None:

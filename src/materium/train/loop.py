@@ -274,10 +274,11 @@ def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelCon
     Mean and spread of a property stay, for they are part of how the weights read a value.
     """
     start.tokenizer.require(wanted.tokenizer.fingerprint, source)
-    seen = {
+    both = {
         name: replace(now, mean=start.seen[name].mean, std=start.seen[name].std) if name in start.seen else now
         for name, now in wanted.seen.items()
     }
+    seen = {**start.seen, **both}
     return replace(start, dropout=wanted.dropout, seen=seen, site_separation=wanted.site_separation)
 
 
