@@ -272,7 +272,9 @@ def test_settings_of_a_lattice_that_is_almost_symmetric_stay_on_the_grid(strain:
     ways = settings(Crystal(lattice, FCC, [29, 29, 29, 29]), symprec=1e-5)
     tokenizer = Tokenizer(TokenizerConfig.preset("base"))
     for parameters in ways.parameters:
-        tokenizer.lattice_points(parameters)
+        points = tokenizer.lattice_points(parameters)
+        assert (points >= 0).all()
+        assert (points <= tokenizer.config.bins).all()
 
 
 # --- fast paths and their slow twins ---
