@@ -13,12 +13,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from materium.crystal import Crystal
+from materium.crystal import Crystal, fault
 from materium.evaluate.adherence import adherence, rises, together
 from materium.evaluate.predictors import error_of, measured
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
-from materium.generate.rows import fault
 from materium.report.page import write_figures, write_report
 
 FORMULAS = ["Si", "GaAs", "MgAl2O4", "CaTiO3", "Y3Al5O12", "YBa2Cu3O7", "Cu2ZnSnS4"]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from materium.crystal import fault
 from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
-from materium.generate.rows import fault
 from materium.tokens.oxidation import reduced_formula
 from materium.train.loop import validate
 

@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 COLUMNS = (
     {"errors"},
     {"crystal"},
-    {"convert", "symmetry", "properties"},
+    {"convert", "symmetry", "properties", "elements", "extras"},
     {"tokens", "refine"},
     {"data"},
     {"model"},

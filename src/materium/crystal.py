@@ -19,6 +19,8 @@ MIN_DISTANCE = 0.5
 """Å; below it two atoms count as one site written twice (the validity bound of the field)."""
 MIN_VOLUME = 0.1
 """Å³ per cell; a cell below it is flat."""
+VOLUME_PER_ATOM = (3.0, 250.0)
+"""Å³; outside of it a structure is not called valid. The training crystals lie within."""
 GRAMS_PER_CM3 = 1.66053906660
 """g/cm³ in one u/Å³ (CODATA 2018)."""
 
@@ -117,6 +119,17 @@ class Crystal:
         index = np.asarray(sites)
         states = None if self.oxidation_states is None else self.oxidation_states[index]
         return Crystal(self.lattice, self.frac_coords[index], self.numbers[index], states)
+
+
+def fault(crystal: Crystal) -> str | None:
+    """Return why a crystal is not structurally valid (two atoms too close, or an absurd volume), or None."""
+    low, high = VOLUME_PER_ATOM
+    each = crystal.volume / len(crystal)
+    if not low <= each <= high:
+        return f"volume per atom {each:.2f} Å³ is outside {low:g} to {high:g} Å³"
+    if crystal.min_distance < MIN_DISTANCE:
+        return f"atoms {crystal.min_distance:.3f} Å apart"
+    return None
 
 
 def lengths_angles(lattice: NDArray[np.float64]) -> NDArray[np.float64]:

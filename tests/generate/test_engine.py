@@ -69,7 +69,7 @@ def test_same_sentences_for_every_kind_of_network(tmp_path: Path, changes: dict[
 def test_structures_do_not_depend_on_the_batch(engine: Materium, options: dict[str, Any]) -> None:
     request = Request(n=64, seed=3, **options)
     together = list(engine.samples(request, batch_size=64))
-    assert len({len(written.tokens) for written in together}) > 3
+    assert len({len(written.tokens) for written in together}) > 2
     assert_equal(engine.samples(request, start=22, batch_size=7), together[22:])
     assert_equal(engine.samples(request, start=57, batch_size=1), together[57:])
     assert_equal(engine.samples(request, start=37, batch_size=64), together[37:])

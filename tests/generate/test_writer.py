@@ -18,10 +18,11 @@ import pytest
 import materium
 from crystals import NACL, assert_same
 from materium import convert
+from materium.crystal import fault
 from materium.data.readers import read
 from materium.errors import RequestError
 from materium.generate.request import Request
-from materium.generate.rows import crystal_of, fault
+from materium.generate.rows import crystal_of
 from materium.generate.writer import RunFolder, RunInfo
 from materium.symmetry import space_group
 from tiny import tiny_engine

@@ -31,10 +31,15 @@ def train(
         float, typer.Option(help="Share of rows in another setting than the canonical.")
     ] = Mix.other_setting,
     conditional: Annotated[float, typer.Option(help="Share of rows that are told something.")] = Mix.conditional,
+    alone: Annotated[float, typer.Option(help="Of those, the share that is told one label only.")] = Mix.alone,
     batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens of a batch.")] = TrainConfig.max_tokens,
     optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = TrainConfig.optimiser,
     learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = TrainConfig.learning_rate,
     muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = TrainConfig.muon_learning_rate,
+    weight_decay: Annotated[float, typer.Option(help="Of the matrices.")] = TrainConfig.weight_decay,
+    ema: Annotated[
+        float, typer.Option(help="Decay of the averaged weights, which are what is kept.")
+    ] = TrainConfig.ema,
     dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
     bfloat16: Annotated[
         bool | None,
@@ -65,6 +70,7 @@ def train(
         lattice_first=lattice_first,
         other_setting=other_setting,
         conditional=conditional,
+        alone=alone,
     )
     config = TrainConfig(
         seed=seed,
@@ -74,6 +80,8 @@ def train(
         optimiser=optimiser,  # type: ignore[arg-type]  # the optimiser's maker names the right ones
         learning_rate=learning_rate,
         muon_learning_rate=muon_learning_rate,
+        weight_decay=weight_decay,
+        ema=ema,
         bfloat16=bfloat16,
         mix=mix,
     )

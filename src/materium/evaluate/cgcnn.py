@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materium.convert import to_structure
-from materium.evaluate.extras import require
+from materium.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import numpy as np
 
 from materium.convert import to_structure
 from materium.crystal import Crystal
-from materium.evaluate.extras import require
+from materium.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,21 +5,16 @@ Each function takes a crystal in any cell and orientation; supercells and rotati
 
 from __future__ import annotations
 
-import tomllib
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from materium import convert, symmetry
-from materium.crystal import MAX_ATOMIC_NUMBER
+from materium.elements import masses, production
 from materium.errors import CrystalError, MateriumError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from materium.crystal import Crystal
 
@@ -64,8 +59,8 @@ def density(crystal: Crystal) -> float:
 
 def hhi(crystal: Crystal) -> float | None:
     """Return the Herfindahl-Hirschman index of production, elements weighted by mass; None if an element has none."""
-    masses = _masses()[crystal.numbers]
-    value = float((masses * _production()[crystal.numbers]).sum() / masses.sum())
+    weights = masses()[crystal.numbers]
+    value = float((weights * production()[crystal.numbers]).sum() / weights.sum())
     return None if np.isnan(value) else value
 
 
@@ -93,21 +88,3 @@ def measure(crystal: Crystal, name: str) -> Value | None:
         known = ", ".join(MEASURES)
         raise MateriumError(f"{name} does not follow from the structure alone; what can be measured is {known}")
     return MEASURES[name](crystal)
-
-
-@cache
-def _production() -> NDArray[np.float64]:
-    """The index by atomic number, shape (119,); NaN where there is none."""
-    text = files("materium.evaluate").joinpath("hhi.toml").read_text(encoding="utf-8")
-    entries = tomllib.loads(text)["production"]
-    table = np.full(MAX_ATOMIC_NUMBER + 1, np.nan)
-    table[convert.atomic_numbers(list(entries))] = list(entries.values())
-    return table
-
-
-@cache
-def _masses() -> NDArray[np.float64]:
-    """Atomic masses in u by atomic number, shape (119,): pymatgen's, with which the index is defined."""
-    from pymatgen.core import Element
-
-    return np.array([0.0, *(float(Element.from_Z(z).atomic_mass) for z in range(1, MAX_ATOMIC_NUMBER + 1))])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from materium.crystal import MIN_DISTANCE, Crystal
+from materium.crystal import Crystal, fault
 from materium.errors import MateriumError
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from materium.generate.decoding import Sample
     from materium.generate.request import Request
 
-VOLUME_PER_ATOM = (3.0, 250.0)
-"""Å³; outside of it a structure is not called valid. The training crystals lie within."""
 TOLERANCES = {"space_group": 0.1, "space_group_fine": 0.01}
 """Å; columns of the table, with the tolerance of the symmetry search."""
 
@@ -44,17 +42,6 @@ def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, A
         "order": request.order,
         "tokens": written.tokens.tolist(),
     }
-
-
-def fault(crystal: Crystal) -> str | None:
-    """Return why a crystal is not structurally valid (two atoms too close, or an absurd volume), or None."""
-    low, high = VOLUME_PER_ATOM
-    each = crystal.volume / len(crystal)
-    if not low <= each <= high:
-        return f"volume per atom {each:.2f} Å³ is outside {low:g} to {high:g} Å³"
-    if crystal.min_distance < MIN_DISTANCE:
-        return f"atoms {crystal.min_distance:.3f} Å apart"
-    return None
 
 
 def crystal_of(record: Mapping[str, Any]) -> Crystal:

@@ -9,12 +9,16 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from materium.model.config import ModelConfig
+    from materium.model.tally import Tally
 
 ROPE_BASE = 10_000.0
 
 
 class KeyValueCache:
-    """Keys and values of all layers for B sentences, written in place; `length` positions are filled."""
+    """Keys and values of all layers for B sentences, written in place; `length` positions are filled.
+
+    `tally` holds the sums over the tokens so far, where the network keeps them.
+    """
 
     def __init__(self, config: ModelConfig, batch: int, positions: int, like: Tensor) -> None:
         """Reserve room for `positions` tokens, of the type and device of `like`."""
@@ -22,10 +26,13 @@ class KeyValueCache:
         self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.length = 0
+        self.tally: Tally | None = None
 
     def keep(self, rows: Tensor) -> None:
         """Drop all sentences but `rows`."""
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        if self.tally is not None:
+            self.tally.keep(rows)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store (B, heads, new, d) and return all keys and values of the layer so far."""

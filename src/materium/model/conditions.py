@@ -112,6 +112,10 @@ class ConditionEncoder(nn.Module):
         head = torch.cat([scalars, layout], dim=1) if self.separate else scalars.sum(1, keepdim=True) + layout
         return torch.cat([head, self._formula(conditions)], dim=1)
 
+    def head(self, prefix: Tensor) -> Tensor:
+        """Return the sum of the vectors before those of the formula, (B, width), of a prefix that `forward` gave."""
+        return prefix[:, : len(self.values) + 1 if self.separate else 1].sum(1)
+
     def positions(self, conditions: Conditions) -> int:
         """Return how many positions the prefix takes."""
         return (len(self.values) + 1 if self.separate else 1) + conditions.elements.shape[1]
@@ -120,7 +124,7 @@ class ConditionEncoder(nn.Module):
         given = ~encoded.isnan()
         value = torch.where(given, encoded, 0.0)
         if not self.classes[index]:
-            known = self.values[index](_features((value - self.mean[index]) / self.std[index]))
+            known = self.values[index](waves((value - self.mean[index]) / self.std[index]))
         else:
             known = self.values[index]((value.long() - 1).clamp(0, self.classes[index] - 1))
         kind = self.kind.weight[index]
@@ -131,7 +135,7 @@ class ConditionEncoder(nn.Module):
         return self.mix(torch.cat([self.element(conditions.elements), counts], dim=-1)) + self.kind.weight[-1]
 
 
-def _features(z: Tensor) -> Tensor:
-    """A standardised value and its waves, (B, 1 + 2 * FREQUENCIES), so that near values can be told apart."""
-    angles = z[:, None] * 0.5 * 1.7 ** torch.arange(FREQUENCIES, device=z.device)
-    return torch.cat([z[:, None], angles.sin(), angles.cos()], dim=1)
+def waves(z: Tensor) -> Tensor:
+    """Return a standardised value and its waves, (..., 1 + 2 * FREQUENCIES), so that near values can be told apart."""
+    angles = z[..., None] * 0.5 * 1.7 ** torch.arange(FREQUENCIES, device=z.device)
+    return torch.cat([z[..., None], angles.sin(), angles.cos()], dim=-1)

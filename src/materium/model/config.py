@@ -35,6 +35,8 @@ class ModelConfig:
         `standard` counts tokens; `blockwise` repeats 0 to 3 within the atoms (paper, section 3.2).
     prefix
         `sum` puts all conditions into one position before the sentence, `separate` gives each its own (paper).
+    tally
+        Whether each token is told what stands so far, set against what the sentence is to be (`materium.model.tally`).
     fourier
         Whether a number's embedding has a part that is a function of its value.
     dropout
@@ -54,6 +56,7 @@ class ModelConfig:
     hidden: int = 640
     positions: Literal["standard", "blockwise"] = "standard"
     prefix: Literal["sum", "separate"] = "sum"
+    tally: bool = True
     fourier: bool = True
     dropout: float = 0.0
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
@@ -78,7 +81,7 @@ class ModelConfig:
         """Return the network called `base` (what ships), `paper` (43 M parameters) or `tiny` (for tests)."""
         presets = {
             "base": cls(),
-            "paper": cls(512, 12, 16, 16, 1536, prefix="separate", fourier=False, dropout=0.1),
+            "paper": cls(512, 12, 16, 16, 1536, prefix="separate", tally=False, fourier=False, dropout=0.1),
             "tiny": cls(32, 2, 2, 1, 64),
         }
         if name not in presets:
@@ -87,9 +90,9 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
-        """Return the settings that `to_dict` wrote."""
+        """Return the settings that `to_dict` wrote; older ones say nothing of a tally, for there was none."""
         seen = {name: Seen(**entry) for name, entry in data["seen"].items()}
-        return cls(**{**data, "tokenizer": TokenizerConfig.from_dict(data["tokenizer"]), "seen": seen})
+        return cls(**{"tally": False, **data, "tokenizer": TokenizerConfig.from_dict(data["tokenizer"]), "seen": seen})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON types."""

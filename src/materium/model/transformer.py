@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from materium.model.attention import Attention, KeyValueCache, rotary
 from materium.model.conditions import ConditionEncoder, Conditions
+from materium.model.tally import Tally, TallyEncoder
 from materium.tokens.vocab import Role, Vocabulary
 
 if TYPE_CHECKING:
@@ -89,12 +90,15 @@ class Transformer(nn.Module):
         self.config = config
         self.embedding = Embedding(config)
         self.conditions = ConditionEncoder(config)
+        self.tally = TallyEncoder(config) if config.tally else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
         self.apply(_initialise)
         for name, weight in self.named_parameters():
             if name.endswith(("attention.out.weight", "down.weight")):
                 nn.init.normal_(weight, std=INIT_STD / math.sqrt(2 * config.layers))
+        if self.tally is not None:
+            self.tally.initialise()
 
     def forward(
         self,
@@ -110,10 +114,13 @@ class Transformer(nn.Module):
         """
         table = self.embedding.table() if table is None else table
         x = self.embedding(tokens, roles, table)
+        before = None if conditions is None else self.conditions(conditions)
+        tally = self._tally(conditions, before, cache)
+        if self.tally is not None and tally is not None:
+            x = x + self.tally(tokens, roles, tally).to(x.dtype)
         start = 0 if cache is None else cache.length
         prefix = 0
-        if conditions is not None:
-            before = self.conditions(conditions)
+        if before is not None:
             prefix = before.shape[1]
             x = torch.cat([before.to(x.dtype), x], dim=1)
         rotation = rotary(self._positions(roles, prefix, start), self.config.width // self.config.heads)
@@ -126,6 +133,15 @@ class Transformer(nn.Module):
     def logits(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return the scores of all tokens, (..., tokens)."""
         return hidden @ table.T.to(hidden.dtype)
+
+    def _tally(self, conditions: Conditions | None, before: Tensor | None, cache: KeyValueCache | None) -> Tally | None:
+        """A new tally for new sentences, else the one that the cache holds."""
+        if conditions is None or before is None:
+            return None if cache is None else cache.tally
+        tally = Tally(conditions, self.conditions.head(before))
+        if cache is not None:
+            cache.tally = tally
+        return tally
 
     def _positions(self, roles: Tensor, prefix: int, start: int) -> Tensor:
         """Positions of prefix and tokens, (B or 1, positions)."""

@@ -85,7 +85,8 @@ class Run:
     ) -> None:
         """Open the shards, make or resume the model; `events` adds TensorBoard's log to the CSV files.
 
-        `initial` is a folder with a model to start from: its shape is taken, and of `model` the dropout alone.
+        `initial` is a folder with a model to start from: its shape is taken, and of `model` the dropout alone; a model
+        without a tally gets one, if `model` has it.
 
         Raises
         ------
@@ -117,7 +118,7 @@ class Run:
             self.model_config = _continued(start[0].config, self.model_config, str(initial))
         self.model = Transformer(self.model_config).to(self.device)
         if start is not None:
-            self.model.load_state_dict(start[0].state_dict())
+            _take_weights(self.model, start[0])
         self.average = Average(self.model, config.ema)
         self.optimisers = optimisers(self.model, config, torch.bfloat16 if self.bfloat16 else torch.float32)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
@@ -279,7 +280,14 @@ def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelCon
         for name, now in wanted.seen.items()
     }
     seen = {**start.seen, **both}
-    return replace(start, dropout=wanted.dropout, seen=seen, site_separation=wanted.site_separation)
+    tally = start.tally or wanted.tally
+    return replace(start, dropout=wanted.dropout, seen=seen, site_separation=wanted.site_separation, tally=tally)
+
+
+def _take_weights(model: Transformer, start: Transformer) -> None:
+    """Take over all weights; a tally that the other model lacks stays as it was made, and says nothing at first."""
+    own = {name: weight for name, weight in model.state_dict().items() if name.startswith("tally.")}
+    model.load_state_dict({**own, **start.state_dict()})
 
 
 def _event_writer(out: Path, step: int) -> SummaryWriter:

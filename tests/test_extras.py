@@ -8,7 +8,7 @@ import pytest
 
 from materium.errors import MateriumError
 from materium.evaluate import cgcnn, chgnet
-from materium.evaluate.extras import require
+from materium.extras import require
 
 if TYPE_CHECKING:
     from pathlib import Path
