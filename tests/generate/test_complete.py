@@ -101,6 +101,14 @@ def test_python_face_takes_structures(engine: Materium) -> None:
     assert [structure.properties["index"] for structure in structures] == [0, 1, 2]
 
 
+def test_oxidation_states_that_came_with_the_host_stay(engine: Materium) -> None:
+    """Guessed anew, iron beside one oxygen more would be something else."""
+    host = Crystal(PRIMITIVE.lattice, PRIMITIVE.frac_coords, np.array([26, 8]), np.array([2, -2]))
+    for crystal in completed(Completion(engine, host, "O", n=3)):
+        assert crystal.oxidation_states is not None
+        np.testing.assert_array_equal(crystal.oxidation_states[:2], [2, -2])
+
+
 def test_too_many_atoms_are_refused(engine: Materium) -> None:
     with pytest.raises(MateriumError, match="host of 8 atoms and Li20 make 28 atoms; this model writes at most 12"):
         Completion(engine, NACL, "Li20")

@@ -31,6 +31,7 @@ from materium.properties import scalar_names
         ({"top_p": 0}, "top_p"),
         ({"top_p": 1.5}, "top_p"),
         ({"guidance": -1}, "guidance"),
+        ({"guidance": 1e4}, "guidance"),
         ({"guidance": math.nan}, "guidance"),
         ({"order": "heavy"}, "choose one of high, low"),
     ],

@@ -23,7 +23,8 @@ from materium.model.config import ModelConfig
 from materium.properties import scalar_names
 from materium.train import loop
 from materium.train.config import TrainConfig
-from materium.train.loop import LOG, STATE, VALIDATION_LOG, Run, read_state, seen_in, validate
+from materium.train.facts import seen_in
+from materium.train.loop import LOG, STATE, VALIDATION_LOG, Run, read_state, validate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,9 +37,7 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = TrainConfig.learning_rate,
     muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = TrainConfig.muon_learning_rate,
     weight_decay: Annotated[float, typer.Option(help="Of the matrices.")] = TrainConfig.weight_decay,
-    ema: Annotated[
-        float, typer.Option(help="Decay of the averaged weights, which are what is kept.")
-    ] = TrainConfig.ema,
+    ema: Annotated[float, typer.Option(help="Decay of the average of the weights, which is kept.")] = TrainConfig.ema,
     dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
     bfloat16: Annotated[
         bool | None,

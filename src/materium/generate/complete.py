@@ -177,8 +177,12 @@ class Completion:
 
     @cached_property
     def _charged(self) -> Crystal:
-        """The host with the oxidation states that its elements have in the whole formula."""
-        if not any(state for _, state in self.engine.tokenizer.config.species):
+        """The host with the oxidation states it came with, else with those of its elements in the whole formula."""
+        known = set(self.engine.tokenizer.config.species)
+        if not any(state for _, state in known):
+            return self.host
+        own = self.host.oxidation_states
+        if own is not None and known.issuperset(zip(self.host.numbers.tolist(), own.tolist(), strict=True)):
             return self.host
         added = [z for z, count in parse_composition(self.add) for _ in range(count)]
         numbers = np.concatenate([self.host.numbers, added]).astype(np.int64)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LEAST = 1e-6
 """Smallest temperature, and tolerance: float32 holds no logits that are divided by less."""
+MAX_GUIDANCE = 20.0
+"""Beyond it the logits are all condition and no crystal comes of it."""
 BATCH = 128
 """Crystals that are written together, unless told otherwise."""
 
@@ -93,7 +95,7 @@ class Request:
             value = getattr(self, name)
             _require(name, value, value is None or LEAST <= value < math.inf, f"a number from {LEAST:g} on")
         _require("top_p", self.top_p, 0 < self.top_p <= 1, "a number above 0, and at most 1")
-        _require("guidance", self.guidance, 0 <= self.guidance < math.inf, "a number from 0 on")
+        _require("guidance", self.guidance, 0 <= self.guidance <= MAX_GUIDANCE, f"a number from 0 to {MAX_GUIDANCE:g}")
         if self.order not in ORDERS:
             raise RequestError(f"unknown order {self.order!r}; choose one of {', '.join(ORDERS)}")
         for name in ("elements", "require", "forbid"):

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from materium.model.conditions import Conditions
     from materium.model.config import ModelConfig
 
-SUMS = 7
-"""Atoms, mass (u), mass times index of production / 1000, ln(abc / Å³), and the cosines of α, β, γ."""
+SUMS = 8
+"""Atoms, mass (u), mass times index of production / 1000, volume that the species fill (Å³), ln(abc / Å³), cosines."""
+ATOMS, MASS, WEIGHTED, FILLED, LENGTHS, COSINES = range(SUMS - 2)
 MAX_UNITS = 20
 """Formula units above this share one embedding."""
 MAX_LEFT = 64
@@ -37,6 +38,10 @@ MAX_LEFT = 64
 HIDDEN = 128
 WAVES = 24
 """As many as a number's embedding has."""
+RIDGE = 3.0
+"""As many crystals as pull a species towards the mean volume."""
+LEAST_VOLUME = 1.0
+"""Å³; hydrogen in a metal fills less than nothing by regression."""
 FLATTEST = 0.05
 """Least squared volume of a cell of unit lengths that is reckoned with; flatter ones do not occur."""
 
@@ -66,11 +71,21 @@ class Tally:
         self.sums = None if self.sums is None else self.sums[rows]
 
 
+@dataclass(frozen=True)
+class Margin:
+    """What is noted at each token, (B, tokens, width): before the blocks and after them; and the features behind it."""
+
+    before: Tensor
+    after: Tensor
+    seen: Tensor
+
+
 class TallyEncoder(nn.Module):
-    """The vector that each token gets for what stands up to it, (B, tokens, width); zero in a fresh network."""
+    """What each token is told of what stands up to it; nothing in a fresh network."""
 
     worth: Tensor
     element_of: Tensor
+    volume: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         """Make the layers, and the table of what each token adds to the sums."""
@@ -78,61 +93,94 @@ class TallyEncoder(nn.Module):
         worth, element_of = _worth(Tokenizer(config.tokenizer))
         self.register_buffer("worth", worth, persistent=False)
         self.register_buffer("element_of", element_of, persistent=False)
+        self.register_buffer("volume", torch.zeros(len(element_of)))
         low, high = config.tokenizer.length_ranges[0]
         self.period = math.log(high / low)
-        features = 4 + (1 + waves(torch.zeros(1)).shape[-1]) + (2 + 2 * WAVES)
+        features = 5 + 2 * (1 + waves(torch.zeros(1)).shape[-1]) + (2 + 2 * WAVES)
         self.hidden = nn.Linear(features, 2 * HIDDEN)
         self.role = nn.Embedding(len(Role), HIDDEN)
-        self.out = nn.Linear(HIDDEN, config.width)
+        both = 2 * config.width  # what goes in beside the token, and what is added where the next one is chosen
+        self.out = nn.Linear(HIDDEN, both)
         self.told = nn.Linear(config.width, config.width, bias=False)
-        self.left = nn.Embedding(MAX_LEFT + 2, config.width)
-        self.units = nn.Embedding(2 * MAX_UNITS + 1, config.width)
-        self.lacking = nn.Embedding(int(element_of.max()) + 1, config.width)
-        self.amount = nn.Embedding(int(element_of.max()) + 1, config.width)
+        self.left = nn.Embedding(MAX_LEFT + 2, both)
+        self.units = nn.Embedding(2 * MAX_UNITS + 1, both)
+        self.lacking = nn.Embedding(int(element_of.max()) + 1, both)
+        self.amount = nn.Embedding(int(element_of.max()) + 1, both)
+        self.gate = nn.Linear(config.width, HIDDEN)
+        self.choice = nn.Linear(HIDDEN, config.width, bias=False)
+
+    def measure(self, counts: Tensor, volumes: Tensor) -> None:
+        """Set what each species fills to what fits real crystals best: their atoms (R, tokens), and cells in Å³ (R,).
+
+        Ridge regression towards the mean volume of an atom, relative to the cell: rare species stay at the mean.
+        """
+        mean = volumes.sum() / counts.sum()
+        relative = counts.double() / volumes.double()[:, None]
+        normal = relative.T @ relative + RIDGE / mean**2 * torch.eye(counts.shape[1], dtype=torch.float64)
+        off = torch.linalg.solve(normal, relative.T @ (1 - mean * relative.sum(1)))
+        fitted = (mean + off).clamp(min=LEAST_VOLUME)
+        self.volume.copy_(torch.where(self.element_of.cpu() > 0, fitted, 0.0))
 
     def initialise(self) -> None:
         """Set the weights so that the tally says nothing yet: a trained network that gets one goes on as it was."""
         nn.init.normal_(self.hidden.weight, std=self.hidden.in_features**-0.5)
         nn.init.normal_(self.role.weight)
-        for layer in (self.out, self.told, self.left, self.units, self.lacking, self.amount):
+        nn.init.normal_(self.gate.weight, std=self.gate.in_features**-0.5)
+        for layer in (self.out, self.told, self.left, self.units, self.lacking, self.amount, self.choice):
             nn.init.zeros_(layer.weight)
 
-    def forward(self, tokens: Tensor, roles: Tensor, tally: Tally) -> Tensor:
-        """Return the vectors of tokens (B, tokens) that follow those in the tally, and add them to it."""
+    def forward(self, tokens: Tensor, roles: Tensor, tally: Tally) -> Margin:
+        """Return what is noted at tokens (B, tokens) that follow those in the tally, and add them to it."""
         sums = self._sums(tokens, roles, tally)
         tally.sums = sums[:, -1]
         scalars = {name: tally.conditions.scalars[:, i, None] for i, name in enumerate(scalar_names())}
         features = self._features(sums[..., :SUMS], scalars)
         value, gate = self.hidden(features).chunk(2, dim=-1)
-        seen = self.out(value * nn.functional.silu(gate + self.role(roles)))
-        left = self.left(_left(sums[..., 0], scalars["num_sites"]))
-        return seen + left + self.told(tally.head)[:, None] + self._formula(sums[..., SUMS:], tally.conditions)
+        seen = value * nn.functional.silu(gate + self.role(roles))
+        left = self.left(_left(sums[..., ATOMS], scalars["num_sites"]))
+        both = self.out(seen) + left + self._formula(sums[..., SUMS:], tally.conditions)
+        before, after = both.chunk(2, dim=-1)
+        return Margin(before + self.told(tally.head)[:, None], after, seen)
+
+    def choose(self, hidden: Tensor, margin: Margin) -> Tensor:
+        """Return what stands after each token, (B, tokens, width), with what is noted at it taken into account.
+
+        The sums reach the choice of the next token without a detour through the blocks: which c fills the volume is
+        then a product of the waves of a length and those of the room that is left.
+        """
+        return hidden + margin.after + self.choice(margin.seen * nn.functional.silu(self.gate(hidden)))
 
     def _sums(self, tokens: Tensor, roles: Tensor, tally: Tally) -> Tensor:
         """The sums up to and with each token, (B, tokens, SUMS + slots)."""
         elements = tally.conditions.elements
         here = (self.element_of[tokens][..., None] == elements[:, None]) & (elements > 0)[:, None]
-        added = torch.cat([self.worth[roles, tokens], here.double()], dim=-1)
+        worth = self.worth[roles, tokens]
+        worth[..., FILLED] = self.volume[tokens]
+        added = torch.cat([worth, here.double()], dim=-1)
         if tally.sums is not None:
             added[:, 0] += tally.sums
         return added.cumsum(1)
 
     def _features(self, sums: Tensor, scalars: dict[str, Tensor]) -> Tensor:
         """Sums, and their distance from the density and the index that are told, (B, tokens, features)."""
-        atoms, mass, weighted, lengths = sums[..., :4].unbind(-1)
-        cosines = sums[..., 4:]
+        atoms, mass, weighted, filled, lengths = sums[..., :COSINES].unbind(-1)
+        cosines = sums[..., COSINES:]
         square = 1 - cosines.square().sum(-1) + 2 * cosines.prod(-1)
         volume = lengths + 0.5 * square.clamp(min=FLATTEST).log()
-        ln_mass, index = mass.log1p(), weighted / mass.clamp(min=1)
+        ln_mass, ln_filled, index = mass.log1p(), filled.log1p(), weighted / mass.clamp(min=1)
         density = scalars["density"].double().clamp(min=1e-3) * (table()["density"].scale / GRAMS_PER_CM3)
         hhi = scalars["hhi"].double() * (table()["hhi"].scale / 1000)
-        plain = torch.stack([atoms.log1p(), ln_mass / 4, volume / 4, index / 4], dim=-1)
-        room = ln_mass - density.log() - volume
-        parts = [plain.float(), _given(index - hhi, waves), _given(room, self._grid_waves)]
-        return torch.cat(parts, dim=-1)
+        plain = torch.stack([atoms.log1p(), ln_mass / 4, ln_filled / 4, volume / 4, index / 4], dim=-1)
+        wanted = ln_mass - density.log()
+        parts = [
+            _given(index - hhi, waves),
+            _given(wanted - ln_filled, waves),
+            _given(wanted - volume, self._grid_waves),
+        ]
+        return torch.cat([plain.float(), *parts], dim=-1)
 
     def _grid_waves(self, room: Tensor) -> Tensor:
-        """The logarithm of a length, and the waves of the length tokens at it: what is left for c points at its token."""
+        """The logarithm of a length, and the waves that its token has: what is left for c points at the token of c."""
         angles = room[..., None] * (2 * math.pi / self.period) * torch.arange(1, WAVES + 1, device=room.device)
         return torch.cat([room[..., None], angles.sin(), angles.cos()], dim=-1)
 
@@ -170,13 +218,13 @@ def _worth(tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
     species = slice(vocab.first_species, vocab.first_number)
     numbers = vocab.species_table[:, 0]
     worth = np.zeros((len(Role), len(vocab), SUMS))
-    worth[Role.SPECIES, species, 0] = 1
-    worth[Role.SPECIES, species, 1] = masses()[numbers]
-    worth[Role.SPECIES, species, 2] = masses()[numbers] * np.nan_to_num(production())[numbers] / 1000
+    worth[Role.SPECIES, species, ATOMS] = 1
+    worth[Role.SPECIES, species, MASS] = masses()[numbers]
+    worth[Role.SPECIES, species, WEIGHTED] = masses()[numbers] * np.nan_to_num(production())[numbers] / 1000
     values = tokenizer.lattice_values(np.repeat(np.arange(vocab.bins + 1)[:, None], 6, axis=1))
     for i in range(3):
-        worth[Role.A + i, vocab.first_number :, 3] = np.log(values[:, i])
-        worth[Role.ALPHA + i, vocab.first_number :, 4 + i] = np.cos(np.radians(values[:, 3 + i]))
+        worth[Role.A + i, vocab.first_number :, LENGTHS] = np.log(values[:, i])
+        worth[Role.ALPHA + i, vocab.first_number :, COSINES + i] = np.cos(np.radians(values[:, 3 + i]))
     element_of = np.zeros(len(vocab), dtype=np.int64)
     element_of[species] = numbers
     return torch.from_numpy(worth), torch.from_numpy(element_of)

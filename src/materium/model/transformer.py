@@ -116,8 +116,9 @@ class Transformer(nn.Module):
         x = self.embedding(tokens, roles, table)
         before = None if conditions is None else self.conditions(conditions)
         tally = self._tally(conditions, before, cache)
-        if self.tally is not None and tally is not None:
-            x = x + self.tally(tokens, roles, tally).to(x.dtype)
+        margin = None if self.tally is None or tally is None else self.tally(tokens, roles, tally)
+        if margin is not None:
+            x = x + margin.before.to(x.dtype)
         start = 0 if cache is None else cache.length
         prefix = 0
         if before is not None:
@@ -128,7 +129,10 @@ class Transformer(nn.Module):
             x = block(x, rotation, cache)
         if cache is not None:
             cache.length += x.shape[1]
-        return self.norm(x[:, prefix:]), table
+        hidden = self.norm(x[:, prefix:])
+        if self.tally is not None and margin is not None:
+            hidden = self.tally.choose(hidden, margin)
+        return hidden, table
 
     def logits(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return the scores of all tokens, (..., tokens)."""

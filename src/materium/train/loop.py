@@ -12,23 +12,21 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 
-from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix, encode_labels
+from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
 from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
 from materium.model.checkpoint import load_checkpoint, save_model, write_bytes
 from materium.model.conditions import Conditions, layout_id
-from materium.model.config import ModelConfig, Seen
 from materium.model.device import has_bfloat16
 from materium.model.likelihood import TOKEN_TYPES, nll
 from materium.model.transformer import Transformer
-from materium.properties import scalar_names
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import ORDERS, Tokenizer, TokenizerConfig
 from materium.tokens.vocab import Role
+from materium.train.facts import seen_in, species_and_volumes
 from materium.train.optim import Average, optimisers, schedule
 
 if TYPE_CHECKING:
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.tensorboard import SummaryWriter
 
+    from materium.model.config import ModelConfig
     from materium.train.config import TrainConfig
 
 STATE = "state.safetensors"
@@ -117,6 +116,8 @@ class Run:
         if start is not None:
             self.model_config = _continued(start[0].config, self.model_config, str(initial))
         self.model = Transformer(self.model_config).to(self.device)
+        if self.model.tally is not None:
+            self.model.tally.measure(*species_and_volumes(self.train, tokenizer))
         if start is not None:
             _take_weights(self.model, start[0])
         self.average = Average(self.model, config.ema)
@@ -219,6 +220,7 @@ class Run:
     def _validated(self) -> dict[str, float]:
         """Validate the averaged weights, note the figures, and write the model if none before it was better."""
         averaged = Transformer(self.model_config).to(self.device).eval()
+        averaged.load_state_dict(self.model.state_dict())
         self.average.copy_to(averaged)
         with self.precision():
             figures = validate(averaged, self.grammar, self.val)
@@ -340,20 +342,6 @@ def _optimiser_state(state: dict[str, Tensor], index: int) -> dict[int, dict[str
             parameter, key = name.removeprefix(prefix).split(".")
             entries.setdefault(int(parameter), {})[key] = value
     return entries
-
-
-def seen_in(shard: Shard) -> dict[str, Seen]:
-    """Return, for each scalar property, its range, encoded mean and spread, and count in a shard."""
-    raw = np.asarray(shard.properties)
-    encoded = encode_labels(raw)
-    seen = {}
-    for column, name in enumerate(scalar_names()):
-        good = ~np.isnan(encoded[:, column])
-        if good.any():
-            values, codes = raw[good, column], encoded[good, column]
-            spread = float(codes.std()) or 1.0
-            seen[name] = Seen(float(values.min()), float(values.max()), float(codes.mean()), spread, int(good.sum()))
-    return seen
 
 
 def tensors(batch: Batch, device: torch.device | str) -> tuple[Tensor, Tensor, Conditions]:

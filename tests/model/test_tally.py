@@ -1,0 +1,154 @@
+"""The tally: what stands up to each token, and what the formula, the density and the index still leave open."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor
+
+from crystals import KNOWN
+from materium.elements import masses
+from materium.evaluate.measure import hhi
+from materium.generate.request import Request
+from materium.model.config import ModelConfig
+from materium.model.tally import ATOMS, COSINES, LENGTHS, MASS, SUMS, WAVES, Tally, TallyEncoder
+from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
+from materium.tokens.vocab import known_species
+from tiny import grammar_of, sentences, tiny_model, told
+
+if TYPE_CHECKING:
+    from materium.crystal import Crystal
+
+TOKENIZER = Tokenizer(TokenizerConfig(bins=1008, species=known_species("common"), max_sites=20))
+PLAIN = 5
+"""Features that need no condition stand first; then whether there is an index, and the distance from it."""
+GRID = 6e-3
+"""Half a step of the logarithm of each length, and what the angles add."""
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TallyEncoder:
+    model = tiny_model(tokenizer=TOKENIZER.config)
+    assert model.tally is not None
+    return model.tally
+
+
+def written(crystal: Crystal, *, lattice_first: bool = False) -> tuple[Tensor, Tensor]:
+    tokens = TOKENIZER.encode(crystal, lattice_first=lattice_first)
+    roles = TOKENIZER.roles(len(crystal), lattice_first=lattice_first)
+    return torch.from_numpy(tokens)[None], torch.from_numpy(roles)[None]
+
+
+def tally_of(encoder: TallyEncoder, **conditions: float | str) -> Tally:
+    return Tally(Request(conditions=conditions).told(1), torch.zeros(1, encoder.told.in_features))
+
+
+@pytest.mark.parametrize("lattice_first", [False, True])
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_sums_are_those_of_the_crystal(encoder: TallyEncoder, name: str, lattice_first: bool) -> None:
+    crystal = KNOWN[name]
+    sums = encoder._sums(*written(crystal, lattice_first=lattice_first), tally_of(encoder))[0, -1]
+    assert float(sums[ATOMS]) == len(crystal)
+    assert float(sums[MASS]) == pytest.approx(masses()[crystal.numbers].sum())
+    cosines = sums[COSINES:SUMS]
+    volume = sums[LENGTHS].exp() * (1 - cosines.square().sum() + 2 * cosines.prod()).sqrt()
+    assert float(volume) == pytest.approx(crystal.volume, rel=2 * GRID)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_nothing_is_left_open_where_the_crystal_has_what_was_told(encoder: TallyEncoder, name: str) -> None:
+    """Told its own density and index, a whole sentence leaves no room and no distance; told others, it does.
+
+    Masses enter as ln(1 + m), which is 0 where nothing stands yet: a few thousandths of the volume.
+    """
+    crystal, tokens = KNOWN[name], written(KNOWN[name])
+    index = hhi(crystal)
+    assert index is not None
+    extra = 1 / masses()[crystal.numbers].sum()
+    own = open_of(encoder, tokens, density=crystal.density, hhi=index)
+    assert own == pytest.approx((extra, 0.0), abs=GRID)
+    other = open_of(encoder, tokens, density=2 * crystal.density, hhi=index + 1000)
+    assert other == pytest.approx((extra - math.log(2), -1.0), abs=GRID)
+
+
+def open_of(encoder: TallyEncoder, tokens: tuple[Tensor, Tensor], **conditions: float) -> tuple[float, float]:
+    """Return what the features say of room (ln volume) and index (thousands) after the last token."""
+    tally = tally_of(encoder, **conditions)
+    sums = encoder._sums(*tokens, tally)
+    scalars = {name: tally.conditions.scalars[:, i, None] for i, name in enumerate(_names())}
+    features = encoder._features(sums[..., :SUMS], scalars)[0, -1]
+    return float(features[-1 - 2 * WAVES]), float(features[PLAIN + 1])
+
+
+def _names() -> list[str]:
+    from materium.properties import scalar_names
+
+    return list(scalar_names())
+
+
+def test_formula_is_lacking_until_its_units_are_whole(encoder: TallyEncoder) -> None:
+    tally = tally_of(encoder, reduced_formula="TiO2")
+    titanium, oxygen = (TOKENIZER.vocab.species_ids[pair] for pair in ((22, 4), (8, -2)))
+    with torch.no_grad():
+        encoder.lacking.weight.zero_()
+        encoder.amount.weight.zero_()
+        encoder.units.weight.copy_(torch.arange(len(encoder.units.weight))[:, None].expand_as(encoder.units.weight))
+        seen = []
+        for token in (titanium, oxygen, oxygen, titanium, oxygen, oxygen):
+            sums = encoder._sums(torch.tensor([[token]]), torch.tensor([[2]]), tally)
+            tally.sums = sums[:, -1]
+            seen.append(int(encoder._formula(sums[..., SUMS:], tally.conditions)[0, 0, 0]))
+    assert seen == [1, 1, 2, 3, 3, 4], "odd while something lacks, even when one and when two units are whole"
+
+
+def test_token_by_token_equals_all_at_once() -> None:
+    model, grammar = tiny_model(), grammar_of()
+    tokens, roles = sentences(grammar)
+    conditions = told(len(tokens))
+    assert model.tally is not None
+    head = torch.randn(len(tokens), model.config.width)
+    with torch.no_grad():
+        at_once = model.tally(tokens, roles, Tally(conditions, head))
+        tally = Tally(conditions, head)
+        steps = [model.tally(tokens[:, i : i + 1], roles[:, i : i + 1], tally) for i in range(tokens.shape[1])]
+    for part in ("before", "after", "seen"):
+        together = torch.cat([getattr(step, part) for step in steps], dim=1)
+        torch.testing.assert_close(together, getattr(at_once, part), rtol=1e-5, atol=1e-5)
+
+
+def test_a_fresh_tally_says_nothing() -> None:
+    """So a trained network that gets one goes on as it was."""
+    torch.manual_seed(0)
+    config = ModelConfig.preset("tiny", tokenizer=TOKENIZER.config)
+    encoder = TallyEncoder(config)
+    encoder.initialise()
+    torch.nn.init.zeros_(encoder.out.bias)
+    tokens, roles = written(next(iter(KNOWN.values())))
+    margin = encoder(tokens, roles, tally_of(encoder, density=3.0, reduced_formula="TiO2"))
+    hidden = torch.randn(1, tokens.shape[1], config.width)
+    assert not margin.before.any()
+    torch.testing.assert_close(encoder.choose(hidden, margin), hidden)
+
+
+def test_volumes_of_species_come_from_cells(encoder: TallyEncoder) -> None:
+    """Cells made of 20 Å³ a sodium and 10 Å³ a chlorine give these back; what never occurred stays at the mean."""
+    sodium, chlorine, iron = (TOKENIZER.vocab.species_ids[pair] for pair in ((11, 1), (17, -1), (26, 2)))
+    amounts = torch.randint(1, 5, (4000, 2), generator=torch.Generator().manual_seed(0))
+    counts = torch.zeros(4000, len(TOKENIZER.vocab))
+    counts[:, [sodium, chlorine]] = amounts.float()
+    encoder.measure(counts, (counts[:, sodium] * 20 + counts[:, chlorine] * 10).double())
+    assert float(encoder.volume[sodium]) == pytest.approx(20, rel=0.01)
+    assert float(encoder.volume[chlorine]) == pytest.approx(10, rel=0.01)
+    assert float(encoder.volume[iron]) == pytest.approx(15, rel=0.05)
+    assert not encoder.volume[: TOKENIZER.vocab.first_species].any()
+
+
+def test_settings_of_before_the_tally_have_none() -> None:
+    settings = replace(ModelConfig.preset("tiny"), tokenizer=TOKENIZER.config).to_dict()
+    assert ModelConfig.from_dict(settings).tally
+    del settings["tally"]
+    assert not ModelConfig.from_dict(settings).tally
