@@ -1,6 +1,9 @@
 """How well a model does what it is told: the requests of the paper, 512 structures each, none hidden.
 
     python benchmarks/adherence.py OUT [--only density,space_group] [-n 512] [--guidance 2] [--geometry-temperature 0.6]
+                                   [--workers 2]
+
+Several weights of guidance (`--guidance 0 1 2 4`) give the figure of what the weight does.
 
 OUT gets `report.html`, the rows and the plots. With `--ship` the shares go beside the model, for `materium conditions`.
 An invalid structure, and one of which a property cannot be told, misses its target. The last line is JSON.
@@ -10,8 +13,14 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from materium.crystal import Crystal, fault
 from materium.evaluate.adherence import adherence, rises, together
@@ -65,6 +74,12 @@ def rows_of(engine: Materium, request: Request, first: int) -> list[dict[str, An
     ]
 
 
+def run(model: Path | None, request: Request, first: int) -> list[dict[str, Any]]:
+    """Return the rows of a request, in a process of its own."""
+    torch.set_num_threads(1)
+    return rows_of(load(model), request, first)
+
+
 def _measured(crystals: list[Crystal], faults: list[str | None], names: list[str]) -> list[dict[str, Any]]:
     """Properties of the valid crystals; nothing of the others."""
     good = [i for i, reason in enumerate(faults) if reason is None]
@@ -116,26 +131,33 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SUITES))
     parser.add_argument("-n", type=int, default=512)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--geometry-temperature", type=float)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ship", type=Path, help="folder of the model, which gets adherence.json")
     options = parser.parse_args()
-    engine = load(options.model)
-    how = {name: getattr(options, name) for name in ("n", "seed", "guidance", "temperature", "geometry_temperature")}
+    how = {name: getattr(options, name) for name in ("n", "seed", "temperature", "geometry_temperature")}
+    asked = [
+        Request(conditions=conditions, soft=True, guidance=weight, **how)
+        for weight in options.guidance
+        for suite in options.only.split(",")
+        for conditions in SUITES[suite]
+    ]
+    firsts = np.cumsum([0, *(len(request.cells) for request in asked)]).tolist()
     options.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     begun = time.perf_counter()
-    for suite in options.only.split(","):
-        for conditions in SUITES[suite]:
-            first = 1 + max((row["request"] for row in rows), default=-1)
-            new = rows_of(engine, Request(conditions=conditions, soft=True, **how), first)
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        for new in pool.map(run, repeat(options.model), asked, firsts):
             rows += new
             for line in summary(new):
                 print(json.dumps(line), flush=True)
     (options.out / "rows.json").write_text(json.dumps(rows) + "\n", encoding="utf-8")
     errors = {name: error_of(name) for row in rows for name in row["targets"]}
-    facts = {"model": engine.fingerprint, **{name: str(value) for name, value in how.items()}}
+    weights = ", ".join(f"{weight:g}" for weight in options.guidance)
+    settings = {name: str(value) for name, value in how.items()}
+    facts = {"model": load(options.model).fingerprint, **settings, "guidance": weights}
     write_report(options.out / "report.html", "Told what to make", facts, rows, errors)
     write_figures(options.out / "figures", rows, errors, suffixes=(".svg",))
     result = {**facts, "seconds": round(time.perf_counter() - begun), "properties": overall(rows)}

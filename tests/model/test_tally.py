@@ -6,16 +6,19 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from crystals import KNOWN
+from materium.crystal import GRAMS_PER_CM3
 from materium.elements import masses
 from materium.evaluate.measure import hhi
 from materium.generate.request import Request
 from materium.model.config import ModelConfig
 from materium.model.tally import ATOMS, COSINES, LENGTHS, MASS, SUMS, WAVES, Tally, TallyEncoder
+from materium.model.transformer import Transformer
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
 from materium.tokens.vocab import known_species
 from tiny import grammar_of, sentences, tiny_model, told
@@ -79,15 +82,8 @@ def open_of(encoder: TallyEncoder, tokens: tuple[Tensor, Tensor], **conditions: 
     """Return what the features say of room (ln volume) and index (thousands) after the last token."""
     tally = tally_of(encoder, **conditions)
     sums = encoder._sums(*tokens, tally)
-    scalars = {name: tally.conditions.scalars[:, i, None] for i, name in enumerate(_names())}
-    features = encoder._features(sums[..., :SUMS], scalars)[0, -1]
+    features = encoder._features(sums[..., ATOMS], encoder._named(sums), tally.conditions)[0, -1]
     return float(features[-1 - 2 * WAVES]), float(features[PLAIN + 1])
-
-
-def _names() -> list[str]:
-    from materium.properties import scalar_names
-
-    return list(scalar_names())
 
 
 def test_formula_is_lacking_until_its_units_are_whole(encoder: TallyEncoder) -> None:
@@ -124,14 +120,15 @@ def test_a_fresh_tally_says_nothing() -> None:
     """So a trained network that gets one goes on as it was."""
     torch.manual_seed(0)
     config = ModelConfig.preset("tiny", tokenizer=TOKENIZER.config)
-    encoder = TallyEncoder(config)
-    encoder.initialise()
-    torch.nn.init.zeros_(encoder.out.bias)
+    encoder = Transformer(config).tally
+    assert encoder is not None
     tokens, roles = written(next(iter(KNOWN.values())))
     margin = encoder(tokens, roles, tally_of(encoder, density=3.0, reduced_formula="TiO2"))
     hidden = torch.randn(1, tokens.shape[1], config.width)
     assert not margin.before.any()
-    torch.testing.assert_close(encoder.choose(hidden, margin), hidden)
+    chosen = encoder.choose(hidden, roles, margin)
+    torch.testing.assert_close(chosen[..., : config.width], hidden)
+    assert not chosen[..., config.width :].any()
 
 
 def test_volumes_of_species_come_from_cells(encoder: TallyEncoder) -> None:
@@ -152,3 +149,59 @@ def test_settings_of_before_the_tally_have_none() -> None:
     assert ModelConfig.from_dict(settings).tally
     del settings["tally"]
     assert not ModelConfig.from_dict(settings).tally
+
+
+def test_candidates_are_asked_what_the_formula_lacks(encoder: TallyEncoder) -> None:
+    """After one titanium of TiO2: oxygen is lacking twice, titanium is named and whole, sodium is not named."""
+    tally = tally_of(encoder, reduced_formula="TiO2")
+    token = torch.tensor([[TOKENIZER.vocab.species_ids[22, 4]]])
+    sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally))
+    questions = torch.stack(encoder.candidates._formula(sums, tally.conditions))[:, 0, 0]
+    assert questions[:, 8].tolist() == pytest.approx([0, 1, math.log(3), 0, 0])
+    assert questions[:, 22].tolist() == [0, 0, 0, 1, 0]
+    assert questions[:, 11].tolist() == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["density", "hhi"])
+def test_candidates_are_asked_how_near_they_lead(encoder: TallyEncoder, name: str) -> None:
+    """The next atom that gains most is lead where 11 g/cm³ are told, and where the index of lead is."""
+    tally = tally_of(encoder, **{name: {"density": 11.0, "hhi": 2800.0}[name]})
+    token = torch.tensor([[TOKENIZER.vocab.species_ids[8, -2]]])
+    encoder.measure(*_cells())
+    sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally))
+    questions = torch.stack(encoder.candidates._numbers(sums, tally.conditions))[:, 0, 0]
+    first = {"hhi": 0, "density": 4}[name]
+    given, off, distance, gained = questions[first : first + 4]
+    assert (given == 1).all()
+    torch.testing.assert_close(off.abs(), distance)
+    assert float(gained[82]) < min(0.0, float(gained[8]))
+    assert not questions[4 - first : 8 - first].any()
+
+
+def _cells() -> tuple[Tensor, Tensor]:
+    """Crystals of lead and oxygen, 30 and 10 Å³ an atom."""
+    counts = torch.zeros(100, len(TOKENIZER.vocab))
+    counts[:, TOKENIZER.vocab.species_ids[82, 2]] = torch.arange(100) % 3 + 1.0
+    counts[:, TOKENIZER.vocab.species_ids[8, -2]] = torch.arange(100) % 5 + 1.0
+    volumes = 30 * counts[:, TOKENIZER.vocab.species_ids[82, 2]] + 10 * counts[:, TOKENIZER.vocab.species_ids[8, -2]]
+    return counts, volumes.double()
+
+
+def test_a_length_that_fills_the_room_scores_best(encoder: TallyEncoder) -> None:
+    """With one wave of each order turned on, the best c is the one that gives the density that was told."""
+    crystal = KNOWN["NaCl"]
+    tokens, roles = (part[:, :-4] for part in written(crystal))
+    tally = tally_of(encoder, density=crystal.density)
+    sums = encoder._named(encoder._sums(tokens, roles, tally))
+    with torch.no_grad():
+        encoder.candidates.bump.weight[:, : encoder.candidates.waves] = 1.0
+        encoder.candidates.bump.weight[:, encoder.candidates.waves :] = 0.0
+        hidden = torch.zeros(*tokens.shape, encoder.told.in_features)
+        encoder.candidates.bump_here.weight.zero_()
+        scores = encoder.candidates._lengths(hidden, roles, sums, tally.conditions)[0, -2]
+    columns = encoder.candidates.columns[TOKENIZER.vocab.first_number :, encoder.candidates.elements :]
+    best = int((columns @ scores).argmax())
+    right_angled = math.exp(float(sums.mass[0, -1].log()) - math.log(crystal.density / GRAMS_PER_CM3)) / math.exp(
+        float(sums.volume[0, -2])
+    )
+    assert float(TOKENIZER.lattice_values(np.full((1, 6), best))[0, 2]) == pytest.approx(right_angled, rel=0.01)

@@ -34,7 +34,7 @@ def test_cached_logits_equal_those_of_one_pass(positions: str, prefix: str, kv_h
     tokens, roles = sentences(grammar_of(), lattice_first=lattice_first)
     conditions = told(len(tokens), lattice_first=lattice_first)
     room = model.conditions.positions(conditions) + tokens.shape[1]
-    cache = KeyValueCache(model.config, len(tokens), room, model.embedding.table())
+    cache = KeyValueCache(model.config, len(tokens), room, model.table())
     found, now = [], conditions
     for column in range(tokens.shape[1]):
         here = slice(column, column + 1)
@@ -94,7 +94,7 @@ def test_numbers_know_their_value_and_the_grid_is_periodic_for_coordinates() -> 
     model = tiny_model()
     numbers = model.embedding.vocab.first_number
     torch.nn.init.zeros_(model.embedding.token.weight)
-    table = model.embedding.table()[numbers:]
+    table = model.table()[numbers:]
     torch.testing.assert_close(table[0], table[-1], atol=1e-4, rtol=0)
     assert table[1].norm() > 0
     assert tiny_model(fourier=False).embedding.value is None

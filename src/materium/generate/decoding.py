@@ -96,7 +96,7 @@ class Decoding:
         self.keeper = Keeper(automata, grammar) if any(automata) else None
         self.given = None if given is None else given[[*range(len(indices)), *[-1] * (count - len(indices))]]
         self.column = 0
-        self.table = model.embedding.table()
+        self.table = model.table()
         streams = [plan.told(filled)] if self.request.guidance != 0 else []
         streams += [self.request.untold(count)] if self.request.guidance != 1 else []
         room = [model.conditions.positions(told) + steps for told in streams]

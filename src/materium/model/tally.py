@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from materium.crystal import GRAMS_PER_CM3
 from materium.elements import masses, production
-from materium.model.conditions import ANY_COUNT, waves
-from materium.properties import scalar_names, table
+from materium.model.candidates import Candidates, Sums, open_formula, targets
+from materium.model.conditions import waves
+from materium.properties import scalar_names
 from materium.tokens.tokenizer import Tokenizer
 from materium.tokens.vocab import Role
 
@@ -73,11 +73,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Margin:
-    """What is noted at each token, (B, tokens, width): before the blocks and after them; and the features behind it."""
+    """What is noted at each token, (B, tokens, width): before the blocks and after them; and what is behind it."""
 
     before: Tensor
     after: Tensor
     seen: Tensor
+    sums: Sums
+    conditions: Conditions
 
 
 class TallyEncoder(nn.Module):
@@ -87,7 +89,7 @@ class TallyEncoder(nn.Module):
     element_of: Tensor
     volume: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, waves_of_numbers: Tensor) -> None:
         """Make the layers, and the table of what each token adds to the sums."""
         super().__init__()
         worth, element_of = _worth(Tokenizer(config.tokenizer))
@@ -108,6 +110,8 @@ class TallyEncoder(nn.Module):
         self.amount = nn.Embedding(int(element_of.max()) + 1, both)
         self.gate = nn.Linear(config.width, HIDDEN)
         self.choice = nn.Linear(HIDDEN, config.width, bias=False)
+        first = Tokenizer(config.tokenizer).vocab.first_number
+        self.candidates = Candidates(config.width, element_of, waves_of_numbers, first, (low, high))
 
     def measure(self, counts: Tensor, volumes: Tensor) -> None:
         """Set what each species fills to what fits real crystals best: their atoms (R, tokens), and cells in Å³ (R,).
@@ -128,27 +132,28 @@ class TallyEncoder(nn.Module):
         nn.init.normal_(self.gate.weight, std=self.gate.in_features**-0.5)
         for layer in (self.out, self.told, self.left, self.units, self.lacking, self.amount, self.choice):
             nn.init.zeros_(layer.weight)
+        self.candidates.initialise()
 
     def forward(self, tokens: Tensor, roles: Tensor, tally: Tally) -> Margin:
         """Return what is noted at tokens (B, tokens) that follow those in the tally, and add them to it."""
         sums = self._sums(tokens, roles, tally)
         tally.sums = sums[:, -1]
-        scalars = {name: tally.conditions.scalars[:, i, None] for i, name in enumerate(scalar_names())}
-        features = self._features(sums[..., :SUMS], scalars)
-        value, gate = self.hidden(features).chunk(2, dim=-1)
+        named, atoms = self._named(sums), sums[..., ATOMS]
+        value, gate = self.hidden(self._features(atoms, named, tally.conditions)).chunk(2, dim=-1)
         seen = value * nn.functional.silu(gate + self.role(roles))
-        left = self.left(_left(sums[..., ATOMS], scalars["num_sites"]))
-        both = self.out(seen) + left + self._formula(sums[..., SUMS:], tally.conditions)
+        left = self.left(_left(atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
+        both = self.out(seen) + left + self._formula(named.written, tally.conditions)
         before, after = both.chunk(2, dim=-1)
-        return Margin(before + self.told(tally.head)[:, None], after, seen)
+        return Margin(before + self.told(tally.head)[:, None], after, seen, named, tally.conditions)
 
-    def choose(self, hidden: Tensor, margin: Margin) -> Tensor:
-        """Return what stands after each token, (B, tokens, width), with what is noted at it taken into account.
+    def choose(self, hidden: Tensor, roles: Tensor, margin: Margin) -> Tensor:
+        """Return what stands after each token, (B, tokens, width + candidates), with what is noted at it.
 
-        The sums reach the choice of the next token without a detour through the blocks: which c fills the volume is
-        then a product of the waves of a length and those of the room that is left.
+        The sums reach the choice of the next token without a detour through the blocks.
         """
-        return hidden + margin.after + self.choice(margin.seen * nn.functional.silu(self.gate(hidden)))
+        hidden = hidden + margin.after + self.choice(margin.seen * nn.functional.silu(self.gate(hidden)))
+        scores = self.candidates(hidden, roles, margin.sums, margin.conditions)
+        return torch.cat([hidden, scores.to(hidden.dtype)], dim=-1)
 
     def _sums(self, tokens: Tensor, roles: Tensor, tally: Tally) -> Tensor:
         """The sums up to and with each token, (B, tokens, SUMS + slots)."""
@@ -161,21 +166,30 @@ class TallyEncoder(nn.Module):
             added[:, 0] += tally.sums
         return added.cumsum(1)
 
-    def _features(self, sums: Tensor, scalars: dict[str, Tensor]) -> Tensor:
-        """Sums, and their distance from the density and the index that are told, (B, tokens, features)."""
-        atoms, mass, weighted, filled, lengths = sums[..., :COSINES].unbind(-1)
-        cosines = sums[..., COSINES:]
+    def _named(self, sums: Tensor) -> Sums:
+        """The sums by name."""
+        _, mass, weighted, filled, lengths = sums[..., :COSINES].unbind(-1)
+        cosines = sums[..., COSINES:SUMS]
         square = 1 - cosines.square().sum(-1) + 2 * cosines.prod(-1)
         volume = lengths + 0.5 * square.clamp(min=FLATTEST).log()
-        ln_mass, ln_filled, index = mass.log1p(), filled.log1p(), weighted / mass.clamp(min=1)
-        density = scalars["density"].double().clamp(min=1e-3) * (table()["density"].scale / GRAMS_PER_CM3)
-        hhi = scalars["hhi"].double() * (table()["hhi"].scale / 1000)
-        plain = torch.stack([atoms.log1p(), ln_mass / 4, ln_filled / 4, volume / 4, index / 4], dim=-1)
-        wanted = ln_mass - density.log()
+        return Sums(mass, weighted, filled, volume, sums[..., SUMS:], self._volume_of())
+
+    def _volume_of(self) -> Tensor:
+        """What an atom of each element fills, the mean of its species, (elements,)."""
+        total = self.volume.new_zeros(self.candidates.elements).index_add(0, self.element_of, self.volume)
+        count = torch.bincount(self.element_of, minlength=len(total))
+        return (total / count.clamp(min=1)).double()
+
+    def _features(self, atoms: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+        """Sums, and their distance from the density and the index that are told, (B, tokens, features)."""
+        ln_mass, ln_filled, index = sums.mass.log1p(), sums.filled.log1p(), sums.weighted / sums.mass.clamp(min=1)
+        hhi, density = targets(conditions)
+        plain = torch.stack([atoms.log1p(), ln_mass / 4, ln_filled / 4, sums.volume / 4, index / 4], dim=-1)
+        wanted = ln_mass - density[:, None]
         parts = [
-            _given(index - hhi, waves),
+            _given(index - hhi[:, None], waves),
             _given(wanted - ln_filled, waves),
-            _given(wanted - volume, self._grid_waves),
+            _given(wanted - sums.volume, self._grid_waves),
         ]
         return torch.cat([plain.float(), *parts], dim=-1)
 
@@ -185,19 +199,13 @@ class TallyEncoder(nn.Module):
         return torch.cat([room[..., None], angles.sin(), angles.cos()], dim=-1)
 
     def _formula(self, written: Tensor, conditions: Conditions) -> Tensor:
-        """What the formula, in the fewest whole units that hold what is written, or the chemical system still lacks."""
-        used = (conditions.elements > 0)[:, None]
-        by_unit = (conditions.counts != ANY_COUNT)[:, None]
-        need = conditions.counts.clamp(min=1)[:, None].double()
-        units = torch.where(by_unit, (written / need).ceil(), 1.0).amax(-1, keepdim=True) if written.shape[-1] else None
-        if units is None:
-            return self.units.weight[0]
-        units = units.clamp(min=1)
-        lacking = ((units * need - written).clamp(min=0) * used).to(self.lacking.weight.dtype)
-        done = (lacking == 0).all(-1)
-        state = 2 * units[..., 0].long().clamp(max=MAX_UNITS) - 1 + done
+        """What the formula or the chemical system still lacks, (B, tokens, 2 width)."""
+        found = open_formula(written, conditions)
+        lacking = found.lacking.to(self.lacking.weight.dtype)
+        state = 2 * found.units.long().clamp(max=MAX_UNITS) - 1 + found.done
         told = (lacking > 0).to(lacking.dtype) @ self.lacking(conditions.elements)
-        return told + lacking.log1p() @ self.amount(conditions.elements) + self.units(state * used.any(-1))
+        used = (conditions.elements > 0).any(-1)[:, None]
+        return told + lacking.log1p() @ self.amount(conditions.elements) + self.units(state * used)
 
 
 def _given(value: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:

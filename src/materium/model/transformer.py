@@ -58,6 +58,8 @@ class Block(nn.Module):
 class Embedding(nn.Module):
     """Tokens to vectors: learned, plus a function of the value for numbers, plus the role of the token."""
 
+    waves: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         """Make the tables, and the Fourier features of the grid points."""
         super().__init__()
@@ -90,7 +92,7 @@ class Transformer(nn.Module):
         self.config = config
         self.embedding = Embedding(config)
         self.conditions = ConditionEncoder(config)
-        self.tally = TallyEncoder(config) if config.tally else None
+        self.tally = TallyEncoder(config, self.embedding.waves) if config.tally else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
         self.apply(_initialise)
@@ -112,8 +114,8 @@ class Transformer(nn.Module):
 
         The prefix of `conditions` goes before the tokens; without conditions the tokens follow what the cache holds.
         """
-        table = self.embedding.table() if table is None else table
-        x = self.embedding(tokens, roles, table)
+        table = self.table() if table is None else table
+        x = self.embedding(tokens, roles, table[:, : self.config.width])
         before = None if conditions is None else self.conditions(conditions)
         tally = self._tally(conditions, before, cache)
         margin = None if self.tally is None or tally is None else self.tally(tokens, roles, tally)
@@ -131,8 +133,13 @@ class Transformer(nn.Module):
             cache.length += x.shape[1]
         hidden = self.norm(x[:, prefix:])
         if self.tally is not None and margin is not None:
-            hidden = self.tally.choose(hidden, margin)
+            hidden = self.tally.choose(hidden, roles, margin)
         return hidden, table
+
+    def table(self) -> Tensor:
+        """Return the vectors of all tokens, (tokens, width); a tally adds columns for the scores of candidates."""
+        table = self.embedding.table()
+        return table if self.tally is None else torch.cat([table, self.tally.candidates.columns.to(table.dtype)], dim=1)
 
     def logits(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return the scores of all tokens, (..., tokens)."""

@@ -1,0 +1,192 @@
+"""What may come next, weighed by what it would make of the sums: with weights that all elements and lengths share.
+
+An embedding for each element has to learn for each of them that what a formula lacks should come. Here every
+candidate is asked the same questions: does the formula lack it, how far is the index of production, or the density,
+from its target once it stands there; does this length fill the room that the density leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from materium.crystal import GRAMS_PER_CM3
+from materium.elements import masses, production
+from materium.model.conditions import ANY_COUNT
+from materium.properties import scalar_names, table
+from materium.tokens.vocab import Role
+
+if TYPE_CHECKING:
+    from materium.model.conditions import Conditions
+
+QUESTIONS = 13
+HIDDEN = 16
+FURTHEST = 3.0
+"""Distances from a target beyond it are alike: thousands of the index, or the logarithm of the density."""
+LENGTHS_LEFT = {Role.LATTICE: 3, Role.A: 2, Role.B: 1}
+"""How many lengths have to fill the room after a token of this role."""
+
+
+class Formula(NamedTuple):
+    """What a formula, in the fewest whole units that hold what is written, or a chemical system still lacks.
+
+    Attributes
+    ----------
+    lacking
+        Atoms of each of its elements, (B, tokens, slots); 0 in slots that are not used.
+    units
+        Formula units, at least 1, (B, tokens).
+    done
+        Whether nothing is lacking, (B, tokens).
+    """
+
+    lacking: Tensor
+    units: Tensor
+    done: Tensor
+
+
+def open_formula(written: Tensor, conditions: Conditions) -> Formula:
+    """Return what is lacking; `written` are the atoms of each of its elements so far, (B, tokens, slots)."""
+    used = (conditions.elements > 0)[:, None]
+    by_unit = (conditions.counts != ANY_COUNT)[:, None]
+    need = conditions.counts.clamp(min=1)[:, None].double()
+    wanted = torch.where(by_unit, (written / need).ceil(), 1.0)
+    one = written.new_ones(*written.shape[:2], 1)
+    units = torch.cat([wanted, one], dim=-1).amax(-1)
+    lacking = (units[..., None] * need - written).clamp(min=0) * used
+    return Formula(lacking, units, (lacking == 0).all(-1))
+
+
+class Candidates(nn.Module):
+    """Scores to be added to the logits: of the elements, (B, tokens, elements), then of the waves of the lengths."""
+
+    weights_of: Tensor
+    production_of: Tensor
+    columns: Tensor
+
+    def __init__(
+        self, width: int, element_of: Tensor, waves: Tensor, first_number: int, span: tuple[float, float]
+    ) -> None:
+        """Take the element of each token, the waves of the numbers (numbers, 2 k), and the bounds of a length in Å."""
+        super().__init__()
+        elements = int(element_of.max()) + 1
+        self.elements, self.waves, self.low, self.high = elements, waves.shape[1] // 2, *map(math.log, span)
+        columns = torch.zeros(len(element_of), elements + 2 * self.waves)
+        columns[:, :elements] = nn.functional.one_hot(element_of, elements) * (element_of > 0)[:, None]
+        columns[first_number:, elements:] = waves
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("weights_of", torch.from_numpy(masses()[:elements]), persistent=False)
+        known = torch.from_numpy(np.nan_to_num(production())[:elements] / 1000)
+        self.register_buffer("production_of", known, persistent=False)
+        self.ask = nn.Linear(QUESTIONS, HIDDEN)
+        self.answer = nn.Parameter(torch.zeros(HIDDEN))
+        self.answer_here = nn.Linear(width, HIDDEN, bias=False)
+        self.bump = nn.Embedding(2 * len(Role), 2 * self.waves)
+        self.bump_here = nn.Linear(width, 2 * self.waves, bias=False)
+
+    def initialise(self) -> None:
+        """Set the weights so that nothing is said yet."""
+        nn.init.normal_(self.ask.weight, std=0.7)
+        nn.init.zeros_(self.answer)
+        for layer in (self.answer_here, self.bump, self.bump_here):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, hidden: Tensor, roles: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+        """Return the scores, (B, tokens, elements + waves); `columns` says which token takes which of them."""
+        questions = torch.stack([*self._formula(sums, conditions), *self._numbers(sums, conditions)], dim=-1)
+        answers = nn.functional.silu(self.ask(questions))
+        weights = self.answer + self.answer_here(hidden)
+        of_elements = (answers * weights[..., None, :]).sum(-1)
+        return torch.cat([of_elements, self._lengths(hidden, roles, sums, conditions).to(of_elements.dtype)], dim=-1)
+
+    def _formula(self, sums: Sums, conditions: Conditions) -> list[Tensor]:
+        """Five questions about the formula, each (B, tokens, elements)."""
+        found = open_formula(sums.written, conditions)
+        place = nn.functional.one_hot(conditions.elements, self.elements).double()
+        named = place.sum(1)[:, None].expand(-1, sums.mass.shape[1], -1) > 0
+        lacking = found.lacking @ place
+        told = (conditions.elements > 0).any(-1)[:, None, None]
+        done = found.done[..., None]
+        questions = [
+            told & ~named,
+            named & (lacking > 0),
+            lacking.log1p(),
+            named & (lacking == 0) & ~done,
+            named & done,
+        ]
+        return [question.float() for question in questions]
+
+    def _numbers(self, sums: Sums, conditions: Conditions) -> list[Tensor]:
+        """Eight questions about the index of production and the density, each (B, tokens, elements)."""
+        index, density = targets(conditions)
+        mass, filled = sums.mass[..., None], sums.filled[..., None]
+        after = (sums.weighted[..., None] + self.weights_of * self.production_of) / (mass + self.weights_of).clamp(
+            min=1
+        )
+        now = sums.weighted[..., None] / mass.clamp(min=1)
+        dense = ((mass + self.weights_of).clamp(min=1) / (filled + sums.volume_of).clamp(min=1)).log()
+        dense_now = (mass.clamp(min=1) / filled.clamp(min=1)).log()
+        pairs = ((after, now, index), (dense, dense_now, density))
+        return [
+            question for later, before, target in pairs for question in _closeness(later, before, target[:, None, None])
+        ]
+
+    def _lengths(self, hidden: Tensor, roles: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+        """Waves of the room for the next length: of what the density leaves, or of what the species fill."""
+        _, density = targets(conditions)
+        wanted = sums.mass.clamp(min=1).log() - density[:, None]
+        told = ~wanted.isnan()
+        left = torch.zeros_like(wanted)
+        for role, count in LENGTHS_LEFT.items():
+            left = torch.where(roles == role, float(count), left)
+        room = (torch.where(told, wanted, sums.filled.clamp(min=1).log()) - sums.volume) / left.clamp(min=1)
+        turns = (2 * math.pi / (self.high - self.low)) * torch.arange(1, self.waves + 1, device=roles.device)
+        angles = ((room - self.low)[..., None] * turns).float()
+        bump = self.bump(2 * roles + told) + self.bump_here(hidden)
+        along, across = bump.chunk(2, dim=-1)
+        sine, cosine = angles.sin(), angles.cos()
+        result = torch.cat([along * sine - across * cosine, along * cosine + across * sine], dim=-1)
+        return result * (left > 0)[..., None]
+
+
+class Sums(NamedTuple):
+    """What stands up to each token, (B, tokens) unless another shape is named; units as in `materium.model.tally`.
+
+    Attributes
+    ----------
+    mass, weighted, filled
+        u, u times index / 1000, and Å³ that the species fill.
+    volume
+        ln of the cell's volume over Å³; parameters that do not stand yet count as 1 Å and 90 degrees.
+    written
+        Atoms of each element of the formula, (B, tokens, slots).
+    volume_of
+        Å³ that an atom of each element fills, (elements,).
+    """
+
+    mass: Tensor
+    weighted: Tensor
+    filled: Tensor
+    volume: Tensor
+    written: Tensor
+    volume_of: Tensor
+
+
+def targets(conditions: Conditions) -> tuple[Tensor, Tensor]:
+    """Return the index of production over 1000 and ln of the density in u/Å³ that are told, (B,), NaN where none is."""
+    scalars = {name: conditions.scalars[:, i].double() for i, name in enumerate(scalar_names())}
+    density = scalars["density"].clamp(min=1e-3) * (table()["density"].scale / GRAMS_PER_CM3)
+    return scalars["hhi"] * (table()["hhi"].scale / 1000), density.log()
+
+
+def _closeness(later: Tensor, before: Tensor, target: Tensor) -> list[Tensor]:
+    """Whether there is a target, how far a candidate leaves it, either way and at all, and what it gains."""
+    off, was = later - target, (before - target).abs()
+    given = ~target.isnan()
+    questions = [off, off.abs(), off.abs() - was]
+    bounded = [question.nan_to_num(0.0).clamp(-FURTHEST, FURTHEST).float() for question in questions]
+    return [given.expand_as(later).float(), *bounded]
