@@ -31,6 +31,8 @@ TOKENIZER = TokenizerConfig(bins=24, species=SPECIES, max_sites=5)
 SEEN = {"density": Seen(1.0, 20.0, 5.0, 3.0, 9), "num_sites": Seen(1, 20, 8.0, 4.0, 9)}
 WEIGHT_STD = 0.35
 """Large enough that every condition and every token moves the logits visibly."""
+TALLY_STD = 0.03
+"""Of the weights behind the sums, which reach hundreds and would drown the rest."""
 
 
 def tiny_model(seed: int = 0, tokenizer: TokenizerConfig = TOKENIZER, **changes: Any) -> Transformer:
@@ -39,9 +41,10 @@ def tiny_model(seed: int = 0, tokenizer: TokenizerConfig = TOKENIZER, **changes:
     model = Transformer(ModelConfig.preset("tiny", tokenizer=tokenizer, **settings)).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in model.parameters():
+        for name, weight in model.named_parameters():
             if weight.ndim > 1:
-                weight.normal_(std=WEIGHT_STD, generator=generator)
+                std = TALLY_STD if name.startswith("tally.") else WEIGHT_STD
+                weight.normal_(std=std, generator=generator)
     return model
 
 

@@ -69,7 +69,7 @@ def test_same_sentences_for_every_kind_of_network(tmp_path: Path, changes: dict[
 def test_structures_do_not_depend_on_the_batch(engine: Materium, options: dict[str, Any]) -> None:
     request = Request(n=64, seed=3, **options)
     together = list(engine.samples(request, batch_size=64))
-    assert len({len(written.tokens) for written in together}) > 2
+    assert len({len(written.tokens) for written in together}) > 3
     assert_equal(engine.samples(request, start=22, batch_size=7), together[22:])
     assert_equal(engine.samples(request, start=57, batch_size=1), together[57:])
     assert_equal(engine.samples(request, start=37, batch_size=64), together[37:])
@@ -124,7 +124,9 @@ def test_batch_of_none_is_refused(engine: Materium) -> None:
 def test_score_of_crystals(engine: Materium) -> None:
     crystals = [NACL, SILICON, NACL]
     together = engine.log_likelihoods(crystals)
-    assert together[0] == together[2]
+    assert together[0]["log_likelihood"] == pytest.approx(
+        together[2]["log_likelihood"], rel=1e-6
+    )  # kernels go by place
     for crystal, figures in zip(crystals, together, strict=True):
         alone = engine.log_likelihoods([crystal])[0]
         assert alone["log_likelihood"] == pytest.approx(figures["log_likelihood"], rel=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Materium:
 
 def written(engine: Materium, request: Request, sites: int) -> NDArray[np.int64]:
     """Return the first sentence of a request that has so many sites."""
-    return next(s.tokens for s in engine.samples(request) if len(engine.tokenizer.parse(s.tokens).species) == sites)
+    many = replace(request, n=512)
+    return next(s.tokens for s in engine.samples(many) if len(engine.tokenizer.parse(s.tokens).species) == sites)
 
 
 def nats(engine: Materium, tokens: NDArray[np.int64], request: Request) -> list[float]:

@@ -252,7 +252,7 @@ def lose_refined(folder: Path) -> None:
 
 
 def half_a_refined_cif(folder: Path) -> None:
-    (folder / "refined" / "3-000009.cif").write_text("data_")
+    (folder / "refined" / "3-000011.cif").write_text("data_")  # a later one of those that are refined
 
 
 DAMAGES = [

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from materium.errors import DataError
+from materium.evaluate.stages import DIED, Journal, Stage, run
+from workers import squares, squares_unless_unlucky
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ITEMS = {number: number for number in range(3, 23)}
+EXPECTED = {number: {"square": number * number} for number in ITEMS}
+
+
+class Stopped(BaseException):
+    """What stands for a kill in these tests."""
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 20, 64, None])
+def test_chunks_change_nothing(chunk: int | None) -> None:
+    assert run(Stage("squares", squares, chunk), ITEMS, Journal(None)) == EXPECTED
+
+
+@pytest.mark.parametrize("kills", [1, 2, 5])
+def test_stopped_run_goes_on(tmp_path: Path, kills: int) -> None:
+    """Stopped after each so-manieth chunk, and the last line torn each time: the columns are the same, none twice."""
+    path = tmp_path / "squares.jsonl"
+    worked: list[int] = []
+
+    def work(items: list[int]) -> list[dict[str, int]]:
+        worked.extend(items)
+        return squares(items)
+
+    while True:
+        count = 0
+
+        def stop() -> None:
+            nonlocal count
+            count += 1
+            if count == kills:
+                raise Stopped
+
+        try:
+            found = run(Stage("squares", work, 3), ITEMS, Journal(path), stop=stop)
+            break
+        except Stopped:
+            with path.open("a", encoding="utf-8") as file:
+                file.write('{"3": {"squ')
+    assert found == EXPECTED
+    assert sorted(worked) == list(ITEMS)
+    assert Journal(path).columns == EXPECTED
+
+
+def test_torn_chunk_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "squares.jsonl"
+    run(Stage("squares", squares, 5), ITEMS, Journal(path))
+    path.write_bytes(path.read_bytes()[:-10])
+    assert len(Journal(path).columns) == 15
+    assert run(Stage("squares", squares, 5), ITEMS, Journal(path)) == EXPECTED
+
+
+def test_progress_counts_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "squares.jsonl"
+    path.write_text(json.dumps({str(n): EXPECTED[n] for n in (3, 4, 5)}) + "\n")
+    seen: list[tuple[str, int, int]] = []
+    run(Stage("squares", squares, 3), ITEMS, Journal(path), progress=lambda *told: seen.append(told))
+    assert seen[0] == ("squares", 6, 20)
+    assert seen[-1] == ("squares", 20, 20)
+
+
+def test_wrong_number_of_results_is_no_row_lost() -> None:
+    with pytest.raises(DataError, match="19 results for 20 rows"):
+        run(Stage("short", lambda items: squares(items)[:-1]), ITEMS, Journal(None))
+
+
+def test_no_items_are_no_work(tmp_path: Path) -> None:
+    assert run(Stage("squares", squares), {}, Journal(tmp_path / "a.jsonl")) == {}
+
+
+def test_process_that_dies_costs_one_row() -> None:
+    """Two processes, one of which is killed in the middle of a chunk: all other rows have their columns."""
+    stage = Stage("squares", squares_unless_unlucky, 2, {"square": None}, "why")
+    few = {number: number for number in (3, 5, 13, 14)}
+    found = run(stage, few, Journal(None), processes=2)
+    assert found.pop(13) == {"square": None, "why": DIED}
+    assert found == {number: EXPECTED[number] for number in (3, 5, 14)}
