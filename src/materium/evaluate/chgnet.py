@@ -5,26 +5,22 @@ B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023). Trained on relaxations of the
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stdout
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from materium.convert import to_structure
 from materium.crystal import Crystal
-from materium.extras import require
+from materium.relax.adapters.chgnet import ELEMENTS, EXTRA, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-EXTRA = "chgnet"
-WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
-ELEMENTS = 94
+__all__ = ["EXTRA", "bulk_modulus", "mag_density"]
+
 BATCH = 16
 VOLUMES = np.linspace(0.88, 1.12, 7)
 """Volumes of the equation of state over the volume at its middle; chosen on `val` among widths of 3 to 12 %."""
@@ -125,10 +121,5 @@ def _graph(crystal: Crystal) -> Any | None:  # noqa: ANN401 - CHGNet's graph; th
 
 @cache
 def _load() -> Any:  # noqa: ANN401 - CHGNet; the package may be missing
-    """The network with its weights; they are read with torch's reader of tensors, which runs no code."""
-    import torch
-
-    package = require("chgnet", EXTRA)
-    state = torch.load(Path(str(package.__file__)).parent / WEIGHTS, map_location="cpu", weights_only=True)
-    with redirect_stdout(io.StringIO()):  # it tells its size
-        return require("chgnet.model.model", EXTRA).CHGNet.from_dict(state["model"], mlp_out_bias=False).eval()
+    """The network, which all predictors here share."""
+    return load()

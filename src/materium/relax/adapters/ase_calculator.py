@@ -1,0 +1,145 @@
+"""Any ASE calculator as a potential, by its import path, and ready ones: MatterSim, MACE and ORB.
+
+Run here: calculators of ASE itself. Not run here, since their weights must be downloaded: `mattersim`, `mace` and
+`orb`; their import paths and arguments were read in mattersim 1.2.3, mace-torch 0.3.16 and orb-models 0.5.5. What these
+packages load from their makers' servers may be pickled: name them only where you would run their code.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from materium.convert import to_atoms
+from materium.errors import MateriumError
+from materium.relax.potential import FAILURES, Potential, Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from materium.crystal import Crystal
+
+    Factory = Callable[[], Any]
+
+
+class ASECalculator(Potential):
+    """A potential around an ASE calculator, one crystal after another.
+
+    Parameters
+    ----------
+    calculator
+        Must offer the energy, forces and stress of periodic atoms, in ASE's units.
+    name, version, scheme
+        As for `Potential`.
+
+    Raises
+    ------
+    MateriumError
+        If the calculator offers no forces or no stress.
+    """
+
+    def __init__(self, calculator: Any, name: str, version: str, scheme: str) -> None:  # noqa: ANN401 - ASE's base types nothing
+        """Take the calculator over; it is used for one crystal at a time."""
+        self._calculator = calculator
+        self.name, self.version, self.scheme = name, version, scheme
+        missing = {"energy", "forces", "stress"} - set(getattr(calculator, "implemented_properties", ()))
+        if missing:
+            needed = " or ".join(sorted(missing))
+            raise MateriumError(f"calculator {name!r} offers no {needed}; a relaxation of cell and positions needs it")
+
+    def predict(self, crystals: Sequence[Crystal]) -> list[Prediction | None]:
+        """Return a prediction for each crystal, None where the calculator fails."""
+        return [self._predict(crystal) for crystal in crystals]
+
+    def _predict(self, crystal: Crystal) -> Prediction | None:
+        atoms = to_atoms(crystal)
+        atoms.calc = self._calculator
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # those of packages that are not ours
+                energy = atoms.get_potential_energy()  # type: ignore[no-untyped-call] # ASE is typed in parts
+                forces = atoms.get_forces()  # type: ignore[no-untyped-call]
+                stress = atoms.get_stress(voigt=False)  # type: ignore[no-untyped-call]
+        except FAILURES:
+            return None
+        return Prediction(float(energy), np.array(forces, dtype=np.float64), np.array(stress, dtype=np.float64))
+
+
+def imported(spec: str) -> Potential:
+    """Return the calculator that `package.module:Factory`, a class or function without arguments, makes.
+
+    Its scale of energies is not known, so that it meets no hull but its own.
+
+    Raises
+    ------
+    MateriumError
+        If there is no such thing, it cannot be made without arguments, or it makes no calculator with a stress.
+    """
+    package = re.split(r"[.:]", spec)[0]
+    return ASECalculator(_made(spec, _attribute(spec)), spec, _version_of(package), "unknown")
+
+
+def ready(name: str) -> Potential:
+    """Return MatterSim, MACE or ORB by name; raises `MateriumError` where its package is missing."""
+    package, weights, factory = _READY[name]
+    try:
+        calculator = factory()
+    except ImportError as error:
+        raise MateriumError(f"{package} is needed ({error}); install it with: pip install {package}") from error
+    return ASECalculator(calculator, name, f"{weights} ({package} {_version_of(package)})", "uncorrected")
+
+
+def _mattersim() -> Any:  # noqa: ANN401 - a calculator of a package that may be missing
+    return import_module("mattersim.forcefield").MatterSimCalculator(device="cpu", load_path="MatterSim-v1.0.0-5M.pth")
+
+
+def _mace() -> Any:  # noqa: ANN401 - as above
+    return import_module("mace.calculators").mace_mp(model="medium-mpa-0", device="cpu", default_dtype="float64")
+
+
+def _orb() -> Any:  # noqa: ANN401 - as above
+    """Since 0.6 the network comes with an adapter of atoms, and the calculator has moved."""
+    made = import_module("orb_models.forcefield.pretrained").orb_v3_conservative_inf_mpa(device="cpu")
+    if not isinstance(made, tuple):
+        return import_module("orb_models.forcefield.calculator").ORBCalculator(made, device="cpu")
+    network, adapter = made
+    module = import_module("orb_models.forcefield.inference.calculator")
+    return module.ORBCalculator(network, atoms_adapter=adapter, device="cpu")
+
+
+_READY: dict[str, tuple[str, str, Factory]] = {
+    "mattersim": ("mattersim", "v1.0.0-5M", _mattersim),
+    "mace": ("mace-torch", "medium-mpa-0", _mace),
+    "orb": ("orb-models", "v3-conservative-inf-mpa", _orb),
+}
+"""By name: package, weights and what makes the calculator. All three were trained on uncorrected energies."""
+
+
+def _attribute(spec: str) -> Factory:
+    module, _, attribute = spec.partition(":")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found: Factory = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise MateriumError(f"no calculator {spec!r} ({error}); package.module:Factory must be importable") from error
+    return found
+
+
+def _made(spec: str, factory: Factory) -> Any:  # noqa: ANN401 - ASE's base types nothing
+    try:
+        return factory()
+    except TypeError as error:
+        raise MateriumError(f"{spec!r} cannot be called without arguments ({error}); wrap it in a function") from error
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
