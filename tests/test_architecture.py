@@ -46,9 +46,16 @@ FACE = {"__init__", "__main__"}
 ELEMENT_TABLES = {
     "pymatgen.core": {"Composition", "Element", "Species"},
     "pymatgen.core.structure_matcher": {"StructureMatcher"},
-    "ase.data": {"atomic_masses", "atomic_numbers"},
+    "ase.data": {"atomic_masses", "atomic_numbers", "covalent_radii"},
+    "pymatgen.core.bond_valence": {"BVAnalyzer"},
+    "pymatgen.entries.compatibility": {"MaterialsProject2020Compatibility"},
+    "pymatgen.entries.computed_entries": {"ComputedStructureEntry"},
+    "pymatgen.optimization.neighbors": {"find_points_in_spheres"},
 }
-"""Facts about elements, and the matcher: for every part. Structures and file formats are for `convert.py` alone."""
+"""Facts about elements, the matcher, corrections, and neighbours as arrays: for every part.
+
+Structures and file formats are for `convert.py` alone.
+"""
 
 INPUT_FORMATS = {
     "pymatgen.io.vasp.sets": {"BadInputSetWarning", "MPMetalRelaxSet", "MPNonSCFSet", "MPRelaxSet", "MPStaticSet"},

@@ -67,7 +67,7 @@ class Settings:
 
 def space_group(crystal: Crystal, symprec: float = SYMPREC) -> int:
     """Return the international number, 1 to 230, at the tolerance `symprec` in Å."""
-    return _dataset(crystal, symprec).number
+    return dataset_of(crystal, symprec).number
 
 
 def canonical(crystal: Crystal, symprec: float = SYMPREC) -> Crystal:
@@ -89,7 +89,7 @@ def canonical(crystal: Crystal, symprec: float = SYMPREC) -> Crystal:
 
 def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
     """Return all axes and origins for the crystal that its lattice and its normaliser leave open; see `Settings`."""
-    dataset = _dataset(crystal, symprec)
+    dataset = dataset_of(crystal, symprec)
     cell = dataset.prim_std_cell
     species = np.array(cell.numbers)
     order = np.argsort(-species, kind="stable")
@@ -132,7 +132,8 @@ def _refuse_thin_cell(crystal: Crystal, symprec: float) -> None:
         raise CrystalError(f"axes of {low:.2f} and {high:.2f} Å are too unlike for {symprec=} Å; use a smaller symprec")
 
 
-def _dataset(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
+def dataset_of(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
+    """Return what moyo finds of a crystal's symmetry; raises `CrystalError` where it finds none."""
     _quieten_moyo()
     _refuse_thin_cell(crystal, symprec)
     cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), _encode_species(crystal).tolist())
