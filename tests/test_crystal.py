@@ -166,3 +166,9 @@ def test_select_takes_sites_in_the_order_asked_for() -> None:
     taken = NACL.select([7, 0])
     assert (taken.numbers.tolist(), taken.oxidation_states.tolist()) == ([17, 11], [-1, 1])
     np.testing.assert_array_equal(taken.frac_coords, NACL.frac_coords[[7, 0]])
+
+
+def test_a_cell_beyond_all_measure_is_refused() -> None:
+    """Niggli reduction of this cell, sheared by ten million, takes five seconds, and of worse ones minutes."""
+    with pytest.raises(CrystalError, match=r"vector of 1e\+07 Å; at most 100000 Å"):
+        Crystal(np.array([[3, 0, 0], [1e7, 3, 0], [0, 1e3, 3]]), np.zeros((1, 3)), np.array([11]))

@@ -19,6 +19,8 @@ MIN_DISTANCE = 0.5
 """Å; below it two atoms count as one site written twice (the validity bound of the field)."""
 MIN_VOLUME = 0.1
 """Å³ per cell; a cell below it is flat."""
+MAX_VECTOR = 1e5
+"""Å; a cell with a longer vector is a slip of the pen, and reducing it takes minutes."""
 VOLUME_PER_ATOM = (3.0, 250.0)
 """Å³; outside of it a structure is not called valid. The training crystals lie within."""
 GRAMS_PER_CM3 = 1.66053906660
@@ -43,8 +45,9 @@ class Crystal:
     Raises
     ------
     CrystalError
-        On a wrong shape, a value that is not finite, no atoms, an unknown element or a flat cell. Distances are
-        checked by `check_distances`, since what a model writes must be held before it can be judged.
+        On a wrong shape, a value that is not finite, no atoms, an unknown element, a flat cell or one beyond all
+        measure. Distances are checked by `check_distances`, since what a model writes must be held before it can be
+        judged.
     """
 
     lattice: NDArray[np.float64]
@@ -65,6 +68,11 @@ class Crystal:
         volume = abs(float(np.linalg.det(lattice)))
         if volume < MIN_VOLUME:
             raise CrystalError(f"cell volume is {volume:.3g} Å³; a cell needs at least {MIN_VOLUME} Å³")
+        longest = float(np.linalg.norm(lattice, axis=1).max())
+        if longest > MAX_VECTOR:
+            raise CrystalError(
+                f"cell has a vector of {longest:.3g} Å; at most {MAX_VECTOR:g} Å are read, reduce the cell"
+            )
         self._set("lattice", lattice)
         self._set("frac_coords", frac)
         self._set("numbers", numbers)

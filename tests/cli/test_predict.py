@@ -201,7 +201,7 @@ def test_the_relaxed_energy_ranks(predict: Run, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("materium.relax.relaxer.relax", relax)
     monkeypatch.setattr(command, "_potential", lambda name: SimpleNamespace(name=name, version="1"))
     table = table_of(tmp_path, [CAO, CAO])
-    assert predict(table, "-n", "8", "--relax", "big", "--out", "run")[0] == 0
+    assert predict(table, "-n", "24", "--relax", "big", "--out", "run")[0] == 0
     rows, crystals = (pq.read_table(tmp_path / "run" / name).to_pylist() for name in WRITTEN[:2])
     for number, one in enumerate(crystals):
         known = [row for row in rows if row["reference"] == number and row["energy"] is not None]
@@ -212,7 +212,7 @@ def test_the_relaxed_energy_ranks(predict: Run, tmp_path: Path, monkeypatch: pyt
     assert {row["relaxation"] for row in rows if row["valid"] and row["energy"] is None} == {"error"}
     assert "lowest_energy_relaxed" in metrics_of(tmp_path / "run")["all"]
     assert metrics_of(tmp_path / "run")["settings"]["relax"] == "big 1"
-    assert "another relax" in one_line(predict(table, "-n", "8", "--out", "run")[2])
+    assert "another relax" in one_line(predict(table, "-n", "24", "--out", "run")[2])
 
 
 def test_metre_that_would_take_too_long_is_left_out_and_named(

@@ -64,9 +64,9 @@ def test_any_text_can_be_a_label(formula: str) -> None:
 
 
 def test_every_colour_has_a_variable_in_the_style_sheet() -> None:
-    from materium.report.page import _css
+    from materium.report.html import css
 
-    css = _css()
+    css = css()
     assert all(css.count(f"--{name}: ") == 2 for name in drawing.VARIABLES.values()), "one for light, one for dark"
     assert all(f"--{name}: {colour}" in css for colour, name in drawing.VARIABLES.items())
 
@@ -74,10 +74,10 @@ def test_every_colour_has_a_variable_in_the_style_sheet() -> None:
 @pytest.mark.parametrize("page", [0, 1])
 def test_text_and_series_stand_out_from_light_and_dark_paper(page: int) -> None:
     """WCAG 2 asks 4.5 for text and 3 for graphics; the pale colours of the set are helped by markers and dashes."""
-    from materium.report.page import _css
+    from materium.report.html import css
 
     def contrast(name: str) -> float:
-        values = [luminance(re.findall(rf"--{other}: (#\w+)", _css())[page]) for other in (name, "paper")]
+        values = [luminance(re.findall(rf"--{other}: (#\w+)", css())[page]) for other in (name, "paper")]
         return (max(values) + 0.05) / (min(values) + 0.05)
 
     assert contrast("ink") > 7

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from unicodedata import category
 
 from materium.report import summary
 from materium.report.drawing import inline_svg, save
 from materium.report.figures import sections, share_cells
+from materium.report.html import POLICY, css, escaped, section_of, table_of
 from materium.report.rows import plain, read_rows, shown, with_unit
 
 if TYPE_CHECKING:
@@ -25,8 +23,6 @@ MAX_LISTED = 200
 """Failed crystals that the page lists by id; it says how many more there are."""
 MAX_REQUESTS = 100
 """Requests that the page lists one by one."""
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""The page may load nothing and run nothing, whatever text got into it."""
 
 
 def write_report(  # noqa: PLR0913, PLR0917 - a page has as many parts
@@ -107,37 +103,14 @@ def render(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>\n{_css()}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{_text(title)}</h1>\n{''.join(parts)}</main>\n</body>\n</html>\n"
+        f"<title>{escaped(title)}</title>\n<style>\n{css()}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{escaped(title)}</h1>\n{''.join(parts)}</main>\n</body>\n</html>\n"
     )
-
-
-def _css() -> str:
-    return files("materium.report").joinpath("page.css").read_text(encoding="utf-8")
-
-
-def _text(text: object) -> str:
-    """Text for HTML: escaped; control characters, surrogates and marks that turn the line round as question marks."""
-    return escape("".join("?" if category(c).startswith("C") else c for c in str(text)))
-
-
-def _table(head: Sequence[str], body: Iterable[Sequence[str]], kind: str = "") -> str:
-    top = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>\n" for cells in body)
-    opening = f'<table class="{kind}">' if kind else "<table>"
-    above = f"<thead><tr>{top}</tr></thead>\n" if head else ""
-    frame = '<div class="scroll" role="region" aria-label="table" tabindex="0">'
-    return f"{frame}{opening}{above}<tbody>\n{lines}</tbody></table></div>\n"
-
-
-def _section(slug: str, heading: str, inside: str, kind: str = "") -> str:
-    mark = f' class="{kind}"' if kind else ""
-    return f'<section id="{_text(slug)}"{mark}>\n<h2>{_text(heading)}</h2>\n{inside}</section>\n'
 
 
 def _links(drawn: Sequence[Section]) -> str:
     entries = [(section.plot.name, section.plot.title) for section in drawn] + [("failures", "What failed")]
-    items = "".join(f'<li><a href="#{_text(slug)}">{_text(title)}</a></li>' for slug, title in entries)
+    items = "".join(f'<li><a href="#{escaped(slug)}">{escaped(title)}</a></li>' for slug, title in entries)
     return f"<nav><ul>{items}</ul></nav>\n"
 
 
@@ -146,7 +119,7 @@ def _overview(facts: Mapping[str, str], rows: Sequence[Row]) -> str:
     told = [row for row in rows if row.targets]
     if told:
         results.append(("all targets met", _share(summary.adherence(told))))
-    return _section("run", "The run", _table((), [*facts.items(), *results], "text"))
+    return section_of("run", "The run", table_of((), [*facts.items(), *results], "text"))
 
 
 def _share(share: Share) -> str:
@@ -167,7 +140,7 @@ def _requests(rows: Sequence[Row]) -> str:
     head = ("request", "targets", *(["guidance"] * weights), "asked", "valid", "all met", "share", "95 % interval")
     more = len(groups) - len(listed)
     note = f'<p class="note">{more} more requests are not listed.</p>\n' if more else ""
-    return _section("requests", "The requests", _table(head, listed) + note, "long")
+    return section_of("requests", "The requests", table_of(head, listed) + note, "long")
 
 
 def _request_cells(rows: Sequence[Row], weights: bool) -> tuple[str, ...]:  # noqa: FBT001 - whether there is the column
@@ -188,26 +161,26 @@ def _asked(rows: Sequence[Row]) -> str:
 
 def _figure(section: Section) -> str:
     drawing = f'<div class="scroll drawing">{inline_svg(section.plot)}</div>'
-    note = f'<p class="note">{_text(section.note)}</p>\n' if section.note else ""
-    beside = f"<div>{_table(section.head, section.body)}{note}</div>"
-    return _section(section.plot.name, section.plot.title, f'<div class="split">\n{drawing}\n{beside}\n</div>\n')
+    note = f'<p class="note">{escaped(section.note)}</p>\n' if section.note else ""
+    beside = f"<div>{table_of(section.head, section.body)}{note}</div>"
+    return section_of(section.plot.name, section.plot.title, f'<div class="split">\n{drawing}\n{beside}\n</div>\n')
 
 
 def _failures(rows: Sequence[Row]) -> str:
     failed = [(row, reason) for row in rows if (reason := row.failure())]
     if not failed:
-        return _section("failures", "What failed", "<p>Nothing: all crystals are valid and meet their targets.</p>\n")
+        return section_of("failures", "What failed", "<p>Nothing: all crystals are valid and meet their targets.</p>\n")
     kinds = Counter(kind for row, _ in failed for kind in row.kinds_of_failure())
-    tally = _table(("what", "crystals"), [(kind, str(count)) for kind, count in sorted(kinds.items())])
-    listed = _table(("id", "request", "why"), [(r.id, str(r.request), why) for r, why in failed[:MAX_LISTED]], "text")
+    tally = table_of(("what", "crystals"), [(kind, str(count)) for kind, count in sorted(kinds.items())])
+    listed = table_of(("id", "request", "why"), [(r.id, str(r.request), why) for r, why in failed[:MAX_LISTED]], "text")
     more = f", the first {MAX_LISTED} of them listed" if len(failed) > MAX_LISTED else ""
     line = f"{len(failed)} of {len(rows)} crystals fail{more}"
     inside = f"{tally}<details><summary>{line}</summary>\n{listed}</details>\n"
-    return _section("failures", "What failed", inside, "long")
+    return section_of("failures", "What failed", inside, "long")
 
 
 def _notes(notes: Sequence[str]) -> str:
     if not notes:
         return ""
-    items = "".join(f"<li>{_text(note)}</li>" for note in notes)
-    return _section("notes", "Notes", f"<ul>{items}</ul>\n")
+    items = "".join(f"<li>{escaped(note)}</li>" for note in notes)
+    return section_of("notes", "Notes", f"<ul>{items}</ul>\n")

@@ -1,0 +1,166 @@
+"""The folder of an evaluation: journals of its stages while it runs, tables and structures when it is done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from materium.errors import MateriumError
+from materium.evaluate.lemat import made_crystal, write_lemat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+MARK = "evaluation.json"
+PACKAGES = ("materium", "numpy", "moyopy", "pymatgen-core", "torch")
+"""Their versions are noted."""
+INFO = ("id", "formula", "energy", "energy_above_hull", "relax_status", "sun", "msun")
+"""What `relaxed.extxyz` says of each structure."""
+
+
+class Folder:
+    """A folder in which an evaluation is being made, or is finished.
+
+    Parameters
+    ----------
+    identity
+        What decides the verdicts, as JSON types: another one in the folder is refused.
+    command
+        How it was called, noted for people.
+    source
+        What is judged; the folder may not lie in a folder that is read as a whole.
+
+    Raises
+    ------
+    MateriumError
+        If the folder holds something else, or lies in the source.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], command: str, source: object) -> None:
+        self.path, self.identity, self.command = path, dict(identity), command
+        _check_outside(path, source)
+        self.finished = self._take_up()
+        self.parts = path / "parts"
+        if not self.finished:
+            self.parts.mkdir(parents=True, exist_ok=True)
+            self._mark(finished=False)
+
+    def journal(self, stage: str) -> Path:
+        """Return the file of a stage's journal."""
+        return self.parts / f"{stage}.jsonl"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of a finished evaluation."""
+        import pyarrow.parquet as pq
+
+        found: list[dict[str, Any]] = pq.read_table(self.path / "rows.parquet").to_pylist()
+        return found
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the metrics of a finished evaluation."""
+        found: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        return found
+
+    def finish(self, rows: Sequence[dict[str, Any]], metrics: Mapping[str, Any]) -> None:
+        """Write the results, each whole or not at all, and mark the evaluation as finished."""
+        import pyarrow.parquet as pq
+
+        temporary = self.path / "rows.part"
+        pq.write_table(to_table(rows), temporary)
+        temporary.replace(self.path / "rows.parquet")
+        _write_json(self.path / "metrics.json", metrics)
+        write_lemat(self.path / "lemat.csv", rows)
+        _write_relaxed(self.path / "relaxed.extxyz", rows)
+        self._mark(finished=True)
+        self.finished = True
+        shutil.rmtree(self.parts)
+
+    def _take_up(self) -> bool:
+        """Whether the folder holds this evaluation, finished."""
+        mark = self.path / MARK
+        if not mark.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise MateriumError(f"{self.path} is not empty and holds no evaluation; choose another --out")
+            return False
+        try:
+            found = json.loads(mark.read_text(encoding="utf-8"))
+            same, finished = found["identity"], bool(found["finished"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MateriumError(f"{mark} describes no evaluation ({error}); choose another --out") from error
+        if same != json.loads(json.dumps(self.identity)):
+            changed = [name for name in self.identity if same.get(name) != self.identity[name]]
+            raise MateriumError(
+                f"{self.path} holds an evaluation with another {' and '.join(changed)}; choose another --out"
+            )
+        return finished
+
+    def _mark(self, *, finished: bool) -> None:
+        versions = {name: version(name) for name in PACKAGES}
+        facts = {"identity": self.identity, "command": self.command, "versions": versions, "finished": finished}
+        _write_json(self.path / MARK, facts)
+
+
+def _check_outside(path: Path, source: object) -> None:
+    if not isinstance(source, str | Path) or not Path(source).is_dir() or (Path(source) / "run.json").exists():
+        return
+    if Path(source).resolve() in (path.resolve(), *path.resolve().parents):
+        raise MateriumError(f"{path} lies in {source}, which is read as a whole; choose an --out beside it")
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _write_relaxed(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    from materium.convert import write_extxyz_frame
+
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            if row.get("relaxed_cell") is not None:
+                relaxed = {**row, "cell": row["relaxed_cell"], "frac_coords": row["relaxed_frac_coords"]}
+                write_extxyz_frame(file, made_crystal(relaxed), {name: row.get(name) for name in INFO})
+
+
+def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return the rows as a table with a column for every name that occurs; its type follows from the values."""
+    import pyarrow as pa
+
+    known = _types()
+    names = dict.fromkeys([*known, *(name for row in rows for name in row)])
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        columns[name] = pa.array(values, known[name]) if name in known else _inferred(values)
+    return pa.table(columns)
+
+
+def _inferred(values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    array = pa.array(values)
+    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+
+
+def _types() -> dict[str, pa.DataType]:
+    """Types of the columns that every table has, in their order."""
+    import pyarrow as pa
+
+    text, real, whole, yes = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+    reals = pa.list_(real)
+    return {
+        "id": text, "index": whole, "formula": text, "num_sites": whole, "space_group": whole,
+        "space_group_fine": whole, "space_group_relaxed": whole, "valid": yes, "reason": text, "unique": yes,
+        "duplicate_of": text, "novel": yes, "nearest_id": text, "nearest_distance": real, "relax_status": text,
+        "relax_reason": text, "relax_steps": whole, "energy_as_made": real, "energy": real, "energy_change": real,
+        "volume_change": real, "max_force": real, "max_stress": real, "matched": yes, "rmsd": real,
+        "energy_above_hull": real, "hull_reason": text, "unique_final": yes, "novel_final": yes, "stable": yes,
+        "metastable": yes, "sun": yes, "msun": yes, "classes": pa.list_(text), "log_likelihood": real, "cell": reals,
+        "atomic_numbers": pa.list_(whole), "frac_coords": reals, "relaxed_cell": reals, "relaxed_frac_coords": reals,
+    }  # fmt: skip

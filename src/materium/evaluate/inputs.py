@@ -1,0 +1,131 @@
+"""What is to be judged: every structure of a file, folder, table or list, with the reason where one cannot be read.
+
+The readers of `materium.data` do the work; here nothing may get lost. A folder's files of other kinds are named, and
+what was asked for but never arrived is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from materium import convert
+from materium.crystal import Crystal
+from materium.data import readers
+from materium.errors import DataError, MateriumError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from materium.data.records import Row
+
+TABLES = (".csv", ".json", ".parquet")
+"""Tables that a folder may hold beside files of structures; `.gz` after them is fine too."""
+OWN_FILES = frozenset({"manifest.json", "metrics.json", "package.json", "run.json", "settings.json"})
+"""JSON files that tell of structures without holding any."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The rows of a source.
+
+    Attributes
+    ----------
+    rows
+        One for each structure, in the source's order, those that cannot be read with their reason.
+    source
+        Where they come from, for people.
+    digest
+        SHA-256 of the rows, hexadecimal.
+    left_out
+        Files of a folder that were not read, since they are of no known kind.
+    """
+
+    rows: list[Row]
+    source: str
+    digest: str
+    left_out: tuple[str, ...] = ()
+
+
+def read_inputs(source: str | Path | Iterable[Crystal | Row]) -> Inputs:
+    """Return the rows of a path (anything that `readers.open_source` reads, or a folder of tables) or of crystals.
+
+    Raises
+    ------
+    MateriumError
+        If there is nothing at the path, nothing in it that could be a structure, or the list is empty.
+    """
+    if not isinstance(source, str | Path):
+        return _from_crystals(list(source))
+    path = Path(source)
+    rows, left_out = _from_folder(path) if _is_plain_folder(path) else (list(readers.read(path)), ())
+    if not rows:
+        raise DataError(f"{path} holds no rows; at least one structure is needed")
+    return Inputs(rows, str(source), _digest(rows), left_out)
+
+
+def check_asked(asked: int | None, arrived: int) -> int:
+    """Return the denominator of every fraction; raises `MateriumError` if fewer were asked for than arrived."""
+    if asked is not None and asked < arrived:
+        raise MateriumError(
+            f"--n-asked {asked} is less than the {arrived} rows that arrived; give how many were asked for"
+        )
+    return arrived if asked is None else asked
+
+
+def _from_crystals(items: Sequence[Crystal | Row]) -> Inputs:
+    if not items:
+        raise DataError("no crystals came; at least one is needed")
+    rows = [readers.Row(str(i), item) if isinstance(item, Crystal) else item for i, item in enumerate(items)]
+    return Inputs(rows, f"{len(rows)} crystals", _digest(rows))
+
+
+def _digest(rows: Iterable[Row]) -> str:
+    """Of the rows and not of the files: a run folder may get the results of its evaluation as a folder of its own."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{row.id}\n{row.reason}\n".encode())
+        if row.crystal is not None:
+            for array in (row.crystal.lattice, row.crystal.frac_coords, row.crystal.numbers):
+                digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """A folder of files, neither a run of `materium generate` nor an array cache: the readers know these by name."""
+    known = ("run.json", "num_atoms.npy")
+    return path.is_dir() and not any((path / name).exists() for name in known)
+
+
+def _from_folder(path: Path) -> tuple[list[Row], tuple[str, ...]]:
+    """Rows of all files, by name; a file that cannot be read as a whole is one row with its reason."""
+    rows: list[Row] = []
+    left_out: list[str] = []
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        name = file.relative_to(path).as_posix()
+        kind = convert.file_kind(file)
+        if kind or _is_table(file):
+            rows += _rows_of(file, name, alone=kind in ("cif", "poscar"))
+        else:
+            left_out.append(name)
+    if not rows:
+        known = "CIF, POSCAR, extxyz, ASE .db, CSV, JSON or Parquet"
+        raise DataError(f"{path} holds no {known} file; give a folder that does")
+    return rows, tuple(left_out)
+
+
+def _is_table(file: Path) -> bool:
+    return file.name not in OWN_FILES and file.name.lower().removesuffix(".gz").endswith(TABLES)
+
+
+def _rows_of(file: Path, name: str, *, alone: bool) -> list[Row]:
+    """The rows of one file of a folder; one that stops on the way keeps the rows before, and adds one that says why."""
+    rows: list[Row] = []
+    try:
+        for row in readers.read(file):
+            rows += [readers.Row(name, row.crystal, row.properties, row.reason) if alone else row]
+    except MateriumError as error:
+        rows.append(readers.Row(name, None, {}, str(error)))
+    return rows

@@ -1,0 +1,191 @@
+"""How a stage of the evaluation runs: in chunks that are safe on the disk one by one, in as many processes as wished.
+
+A stage turns crystals into columns. The chunks depend on the rows alone, so that a run that was killed goes on where it
+stood and ends with the same columns, whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from materium.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    Columns = dict[str, Any]
+    """What a stage says of one row, as JSON types."""
+    Item = Any
+    """What the work takes of a row: its crystal, or a tuple with it."""
+    Work = Callable[[Sequence[Item]], list[Columns]]
+    """Picklable where processes are used."""
+    Progress = Callable[[str, int, int], None]
+    """Called with the stage, the rows done and their number."""
+    Job = tuple[int, ...]
+    """Indices of rows that are worked on together."""
+
+DIED = "the process that worked on it died"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named piece of work on items, which are crystals or hold one.
+
+    Attributes
+    ----------
+    work
+        From items to columns, in their order.
+    chunk
+        Items that are worked on and saved together; None where the work needs all of them at once.
+    lost
+        Columns of an item whose process died; the reason is put in under the name that `reason` gives.
+    """
+
+    name: str
+    work: Work
+    chunk: int | None = None
+    lost: Mapping[str, Any] | None = None
+    reason: str = "reason"
+
+
+class Journal:
+    """The columns of a stage as they come: a JSON line for every chunk, flushed to the disk before it counts."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Take up what a stopped run left at `path`, a line that was cut short dropped; None keeps all in memory."""
+        self.path = path
+        self.columns: dict[int, Columns] = {}
+        if path is not None and path.exists():
+            for line in _whole_lines(path):
+                self._take(json.loads(line))
+
+    def add(self, found: Mapping[int, Columns]) -> None:
+        """Append the columns of some rows, by index, as one line."""
+        line = json.dumps({str(index): columns for index, columns in found.items()}, allow_nan=False)
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        self._take(json.loads(line))  # as a resumed run will read it: both go on with the same values
+
+    def _take(self, line: Mapping[str, Columns]) -> None:
+        self.columns |= {int(index): columns for index, columns in line.items()}
+
+
+def run(  # noqa: PLR0913 - all but the first three have a use in every run
+    stage: Stage,
+    items: Mapping[int, Item],
+    journal: Journal,
+    *,
+    processes: int = 1,
+    progress: Progress | None = None,
+    stop: Callable[[], None] | None = None,
+) -> dict[int, Columns]:
+    """Run a stage on items by their row's index, as far as the journal lacks them, and return all columns.
+
+    Parameters
+    ----------
+    stop
+        Called after each chunk that was saved; tests raise here what kills a run.
+
+    Raises
+    ------
+    DataError
+        If the work gives another number of columns than it got items.
+    """
+    jobs = _jobs(stage, sorted(items))
+    left = [job for job in jobs if not journal.columns.keys() >= set(job)]
+    done = sum(map(len, jobs)) - sum(map(len, left))
+    for job, found in _results(stage, items, left, processes):
+        if len(found) != len(job):
+            raise DataError(f"stage {stage.name} gave {len(found)} results for {len(job)} rows; this is a bug")
+        journal.add(dict(zip(job, found, strict=True)))
+        done += len(job)
+        if progress is not None:
+            progress(stage.name, done, len(items))
+        if stop is not None:
+            stop()
+    return {index: journal.columns[index] for index in items}
+
+
+def _jobs(stage: Stage, indices: Sequence[int]) -> list[Job]:
+    size = stage.chunk or max(1, len(indices))
+    return [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]
+
+
+def _results(
+    stage: Stage, items: Mapping[int, Item], jobs: Sequence[Job], processes: int
+) -> Iterator[tuple[Job, list[Columns]]]:
+    """Jobs with their columns, in the order in which they end."""
+    if processes == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, stage.work([items[index] for index in job])
+        return
+    finished: set[Job] = set()
+    try:
+        with _pool(stage, min(processes, len(jobs))) as pool:
+            waiting = {pool.submit(_work, [items[index] for index in job]): job for job in jobs}
+            for future in as_completed(waiting):
+                found = future.result()
+                finished.add(waiting[future])
+                yield waiting[future], found
+    except BrokenProcessPool:
+        for job in jobs:
+            if job not in finished:
+                yield job, _salvaged(stage, [items[index] for index in job])
+
+
+def _salvaged(stage: Stage, items: list[Item]) -> list[Columns]:
+    """The columns of some items from a process of their own, of halves of them if it dies: one harms no other."""
+    try:
+        with _pool(stage, 1) as pool:
+            return pool.submit(_work, items).result()
+    except BrokenProcessPool:
+        if len(items) == 1:
+            return [{**(stage.lost or {}), stage.reason: DIED}]
+        half = len(items) // 2
+        return _salvaged(stage, items[:half]) + _salvaged(stage, items[half:])
+
+
+@contextmanager
+def _pool(stage: Stage, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that were started afresh: a fork of one that has run torch may hang."""
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_prepare, initargs=(stage.work, threads)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_WORKER: dict[str, Work] = {}
+"""In a worker process: what it does. The work is sent once, not with every chunk."""
+
+
+def _prepare(work: Work, threads: int) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read by torch when a potential first loads it
+    _WORKER["work"] = work
+
+
+def _work(items: Sequence[Item]) -> list[Columns]:
+    return _WORKER["work"](items)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file that end; what comes after the last end is cut off on the disk too."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    return content[:whole].splitlines()
