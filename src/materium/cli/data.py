@@ -6,7 +6,9 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
     from materium.crystal import Crystal
     from materium.data.records import Row, Scalar
+    from materium.evaluate.predictors import Predictor
 
     Writer = Callable[[Path, Iterable[Row]], None]
 
 app = typer.Typer(rich_markup_mode=None)
 
 SourceArgument = Annotated[Path, typer.Argument(metavar="IN", help="Table, file or folder of structures.")]
+ROWS_AT_ONCE = 256
+"""Whose labels are predicted together."""
 MAX_FILE_NAME = 120
 """Characters of an id that go into the name of its CIF."""
 
@@ -66,20 +71,28 @@ def info(path: SourceArgument, quiet: QuietOption = False) -> None:
 def convert(
     source: SourceArgument,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
+    predict: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<name>", help="A predictor, or its property: fills in labels that rows lack."),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write the crystals of a source to a .parquet, .csv or .extxyz file, or to a folder of CIFs.
 
     Rows that cannot be read are counted and left out. A folder of CIFs holds no properties, the other formats do.
+    With --predict, labels that a row lacks are predicted: more to train on, and as good as the predictor.
 
     Example:
 
         materium data convert cifs/ crystals.parquet
     """
+    from materium.evaluate.predictors import predictor
+
     write = _writer(target)
+    predictors = [predictor(name) for name in predict or ()]
     census = Census()
     with _complete(target) as part:
-        write(part, _rows(source, census, "converting", quiet=quiet))
+        write(part, _labelled(_rows(source, census, "converting", quiet=quiet), predictors))
         if not census.readable:
             raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
     console = make_console(quiet=quiet)
@@ -139,6 +152,22 @@ def _rows(path: Path, census: Census, description: str, *, quiet: bool) -> "Iter
         for row in progress.track(checked(source.rows), total=source.total, description=description):
             census.add(row)
             yield row
+
+
+def _labelled(rows: "Iterator[Row]", predictors: "list[Predictor]") -> "Iterator[Row]":
+    """Rows with what they lack predicted, many at a time."""
+    if not predictors:
+        yield from rows
+        return
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        known = [dict(row.properties) for row in chunk]
+        for one in predictors:
+            lacking = [i for i, row in enumerate(chunk) if row.crystal is not None and one.predicts not in known[i]]
+            values = one([crystal for i in lacking if (crystal := chunk[i].crystal) is not None])
+            for i, value in zip(lacking, values.tolist(), strict=True):
+                if isfinite(value):
+                    known[i][one.predicts] = value
+        yield from (replace(row, properties=properties) for row, properties in zip(chunk, known, strict=True))
 
 
 def _summary(census: Census) -> "Table":
