@@ -12,12 +12,15 @@ import numpy as np
 
 from materium.convert import to_structure
 from materium.crystal import Crystal
+from materium.relax.adapters import potential
 from materium.relax.adapters.chgnet import ELEMENTS, EXTRA, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from materium.relax.potential import Potential
 
 __all__ = ["EXTRA", "bulk_modulus", "mag_density"]
 
@@ -35,7 +38,7 @@ def mag_density(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
 
     NaN where an atom has no neighbour within 6 Å, or is heavier than plutonium.
     """
-    moments = _predict(crystals, "em", "m")
+    moments = _moments(crystals)
     pairs = zip(moments, crystals, strict=True)
     return np.array([np.nan if m is None else float(m.sum()) / crystal.volume for m, crystal in pairs])
 
@@ -89,12 +92,18 @@ def _bulk_modulus(crystal: Crystal) -> float:
 def _energies(crystal: Crystal, ratios: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Energies of the cell in eV with its volume scaled, shape (k,), or None where CHGNet gives none."""
     scaled = [Crystal(crystal.lattice * ratio ** (1 / 3), crystal.frac_coords, crystal.numbers) for ratio in ratios]
-    per_atom = [energy for energy in _predict(scaled, "e", "e") if energy is not None]
-    return np.array(per_atom, dtype=np.float64) * len(crystal) if len(per_atom) == len(scaled) else None
+    found = [one.energy for one in _potential().predict(scaled) if one is not None]
+    return np.array(found, dtype=np.float64) if len(found) == len(scaled) else None
 
 
-def _predict(crystals: Sequence[Crystal], task: str, key: str) -> list[NDArray[np.float64] | None]:
-    """One output of the network for each crystal, None where it has no graph."""
+@cache
+def _potential() -> Potential:
+    """The same network with graphs for whole batches: three times as fast for energies, and without site moments."""
+    return potential("chgnet")
+
+
+def _moments(crystals: Sequence[Crystal]) -> list[NDArray[np.float64] | None]:
+    """The site moments of each crystal in μB, None where it has no graph."""
     import torch
 
     graphs = [_graph(crystal) for crystal in crystals]
@@ -103,7 +112,7 @@ def _predict(crystals: Sequence[Crystal], task: str, key: str) -> list[NDArray[n
     for start in range(0, len(able), BATCH):
         part = able[start : start + BATCH]
         with torch.no_grad():
-            outputs = _load()([graphs[index] for index in part], task=task)[key]
+            outputs = _load()([graphs[index] for index in part], task="em")["m"]
         for index, output in zip(part, outputs, strict=True):
             found[index] = output.double().numpy()
     return found
