@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from crystals import KNOWN
+from materium.convert import formula
 from materium.crystal import GRAMS_PER_CM3
 from materium.elements import masses
 from materium.evaluate.measure import hhi
 from materium.generate.request import Request
+from materium.model.candidates import BROKEN, open_formula
 from materium.model.config import ModelConfig
 from materium.model.tally import ATOMS, COSINES, LENGTHS, MASS, SUMS, WAVES, Tally, TallyEncoder
 from materium.model.transformer import Transformer
@@ -25,6 +27,7 @@ from tiny import grammar_of, sentences, tiny_model, told
 
 if TYPE_CHECKING:
     from materium.crystal import Crystal
+    from materium.tokens.tokenizer import Order
 
 TOKENIZER = Tokenizer(TokenizerConfig(bins=1008, species=known_species("common"), max_sites=20))
 PLAIN = 5
@@ -82,7 +85,7 @@ def open_of(encoder: TallyEncoder, tokens: tuple[Tensor, Tensor], **conditions: 
     """Return what the features say of room (ln volume) and index (thousands) after the last token."""
     tally = tally_of(encoder, **conditions)
     sums = encoder._sums(*tokens, tally)
-    features = encoder._features(sums[..., ATOMS], encoder._named(sums), tally.conditions)[0, -1]
+    features = encoder._features(encoder._named(sums), tally.conditions)[0, -1]
     return float(features[-1 - 2 * WAVES]), float(features[PLAIN + 1])
 
 
@@ -128,7 +131,8 @@ def test_a_fresh_tally_says_nothing() -> None:
     assert not margin.before.any()
     chosen = encoder.choose(hidden, roles, margin)
     torch.testing.assert_close(chosen[..., : config.width], hidden)
-    assert not chosen[..., config.width :].any()
+    scores = chosen[..., config.width :]
+    assert not scores[(scores != 0).logical_and(scores > BROKEN)].any()
 
 
 def test_volumes_of_species_come_from_cells(encoder: TallyEncoder) -> None:
@@ -156,7 +160,9 @@ def test_candidates_are_asked_what_the_formula_lacks(encoder: TallyEncoder) -> N
     tally = tally_of(encoder, reduced_formula="TiO2")
     token = torch.tensor([[TOKENIZER.vocab.species_ids[22, 4]]])
     sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally))
-    questions = torch.stack(encoder.candidates._formula(sums, tally.conditions))[:, 0, 0]
+    questions = torch.stack(
+        encoder.candidates._formula(open_formula(sums.written, tally.conditions), tally.conditions)
+    )[:, 0, 0]
     assert questions[:, 8].tolist() == pytest.approx([0, 1, math.log(3), 0, 0])
     assert questions[:, 22].tolist() == [0, 0, 0, 1, 0]
     assert questions[:, 11].tolist() == [1, 0, 0, 0, 0]
@@ -205,3 +211,41 @@ def test_a_length_that_fills_the_room_scores_best(encoder: TallyEncoder) -> None
         float(sums.volume[0, -2])
     )
     assert float(TOKENIZER.lattice_values(np.full((1, 6), best))[0, 2]) == pytest.approx(right_angled, rel=0.01)
+
+
+def broken(encoder: TallyEncoder, written: list[tuple[int, int]], **conditions: float | str) -> Tensor:
+    """Return which rules each element would break after these species, (elements, rules)."""
+    tally = tally_of(encoder, **conditions)
+    tokens = torch.tensor([[TOKENIZER.vocab.species_ids[pair] for pair in written]])
+    sums = encoder._named(encoder._sums(tokens, torch.full_like(tokens, 2), tally))
+    found = open_formula(sums.written, tally.conditions)
+    return encoder.candidates._broken(found, sums, tally.conditions)[0, -1]
+
+
+def test_rules_of_a_formula(encoder: TallyEncoder) -> None:
+    """Heaviest first: oxygen waits for the second calcium of CaTiO3; a fifth unit of five sites has no room in 20."""
+    rules = broken(encoder, [(22, 4), (22, 4), (20, 2)], reduced_formula="CaTiO3")
+    assert rules[[20, 8], 1].tolist() == [0, 1]
+    assert not rules[:, 0].any()
+    rules = broken(encoder, [(22, 4)] * 4, reduced_formula="CaTiO3")
+    assert rules[[22, 20], 0].tolist() == [1, 0]
+
+
+def test_rule_of_the_number_of_sites(encoder: TallyEncoder) -> None:
+    assert not broken(encoder, [(22, 4)], num_sites=2).any()
+    assert broken(encoder, [(22, 4), (8, -2)], num_sites=2)[:, 2].all()
+
+
+@pytest.mark.parametrize("order", ["high", "low", "electronegativity", "xyz", "random"])
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_real_crystals_break_no_rule(encoder: TallyEncoder, name: str, order: Order) -> None:
+    crystal = KNOWN[name]
+    tokens = TOKENIZER.sentence(TOKENIZER.parts(crystal), order, rng=np.random.default_rng(0))
+    roles = torch.from_numpy(TOKENIZER.roles(len(crystal)))[None]
+    request = Request(conditions={"reduced_formula": formula(crystal), "num_sites": len(crystal)}, order=order)
+    tally = Tally(request.told(1), torch.zeros(1, encoder.told.in_features))
+    sums = encoder._named(encoder._sums(torch.from_numpy(tokens)[None], roles, tally))
+    rules = encoder.candidates._broken(open_formula(sums.written, tally.conditions), sums, tally.conditions)[0]
+    places = torch.nonzero(roles[0] == 2)[:, 0]
+    elements = encoder.element_of[torch.from_numpy(tokens)[places]]
+    assert not rules[places - 1, elements].any()

@@ -19,6 +19,7 @@ from materium.errors import MateriumError
 
 COMMANDS = {
     "generate": ("materium.cli.generate", "generate"),
+    "discover": ("materium.cli.discover", "discover"),
     "complete": ("materium.cli.complete", "complete"),
     "report": ("materium.cli.report", "report"),
     "predict": ("materium.cli.predict", "predict"),

@@ -16,14 +16,20 @@ from torch import Tensor, nn
 
 from materium.crystal import GRAMS_PER_CM3
 from materium.elements import masses, production
-from materium.model.conditions import ANY_COUNT
+from materium.model.conditions import ANY_COUNT, LAYOUTS_OF_AN_ORDER
 from materium.properties import scalar_names, table
+from materium.tokens.tokenizer import ORDERS, electronegativities
 from materium.tokens.vocab import Role
 
 if TYPE_CHECKING:
     from materium.model.conditions import Conditions
+    from materium.model.config import ModelConfig
 
 QUESTIONS = 13
+RULES = 3
+"""What never happens in a sentence that keeps what it was told: see `Candidates._broken`."""
+BROKEN = -6.0
+"""Score of a broken rule, before training moves it."""
 HIDDEN = 16
 FURTHEST = 3.0
 """Distances from a target beyond it are alike: thousands of the index, or the logarithm of the density."""
@@ -67,21 +73,24 @@ class Candidates(nn.Module):
     weights_of: Tensor
     production_of: Tensor
     columns: Tensor
+    ranks: Tensor
 
-    def __init__(
-        self, width: int, element_of: Tensor, waves: Tensor, first_number: int, span: tuple[float, float]
-    ) -> None:
-        """Take the element of each token, the waves of the numbers (numbers, 2 k), and the bounds of a length in Å."""
+    def __init__(self, config: ModelConfig, element_of: Tensor, waves: Tensor) -> None:
+        """Take the element of each token, (tokens,), and the waves of the numbers, (numbers, 2 k)."""
         super().__init__()
-        elements = int(element_of.max()) + 1
-        self.elements, self.waves, self.low, self.high = elements, waves.shape[1] // 2, *map(math.log, span)
+        elements, width = int(element_of.max()) + 1, config.width
+        self.max_sites = config.tokenizer.max_sites
+        self.elements, self.waves = elements, waves.shape[1] // 2
+        self.low, self.high = map(math.log, config.tokenizer.length_ranges[0])
         columns = torch.zeros(len(element_of), elements + 2 * self.waves)
         columns[:, :elements] = nn.functional.one_hot(element_of, elements) * (element_of > 0)[:, None]
-        columns[first_number:, elements:] = waves
+        columns[-len(waves) :, elements:] = waves
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("weights_of", torch.from_numpy(masses()[:elements]), persistent=False)
         known = torch.from_numpy(np.nan_to_num(production())[:elements] / 1000)
         self.register_buffer("production_of", known, persistent=False)
+        self.register_buffer("ranks", _ranks(elements), persistent=False)
+        self.rules = nn.Parameter(torch.full((RULES,), BROKEN))
         self.ask = nn.Linear(QUESTIONS, HIDDEN)
         self.answer = nn.Parameter(torch.zeros(HIDDEN))
         self.answer_here = nn.Linear(width, HIDDEN, bias=False)
@@ -97,17 +106,17 @@ class Candidates(nn.Module):
 
     def forward(self, hidden: Tensor, roles: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
         """Return the scores, (B, tokens, elements + waves); `columns` says which token takes which of them."""
-        questions = torch.stack([*self._formula(sums, conditions), *self._numbers(sums, conditions)], dim=-1)
+        found = open_formula(sums.written, conditions)
+        questions = torch.stack([*self._formula(found, conditions), *self._numbers(sums, conditions)], dim=-1)
         answers = nn.functional.silu(self.ask(questions))
         weights = self.answer + self.answer_here(hidden)
-        of_elements = (answers * weights[..., None, :]).sum(-1)
+        of_elements = (answers * weights[..., None, :]).sum(-1) + self._broken(found, sums, conditions) @ self.rules
         return torch.cat([of_elements, self._lengths(hidden, roles, sums, conditions).to(of_elements.dtype)], dim=-1)
 
-    def _formula(self, sums: Sums, conditions: Conditions) -> list[Tensor]:
+    def _formula(self, found: Formula, conditions: Conditions) -> list[Tensor]:
         """Five questions about the formula, each (B, tokens, elements)."""
-        found = open_formula(sums.written, conditions)
         place = nn.functional.one_hot(conditions.elements, self.elements).double()
-        named = place.sum(1)[:, None].expand(-1, sums.mass.shape[1], -1) > 0
+        named = place.sum(1)[:, None].expand(-1, found.units.shape[1], -1) > 0
         lacking = found.lacking @ place
         told = (conditions.elements > 0).any(-1)[:, None, None]
         done = found.done[..., None]
@@ -119,6 +128,29 @@ class Candidates(nn.Module):
             named & done,
         ]
         return [question.float() for question in questions]
+
+    def _broken(self, found: Formula, sums: Sums, conditions: Conditions) -> Tensor:
+        """Which rules each element would break, 0 or 1, (B, tokens, elements, `RULES`).
+
+        Units of the formula begin that have no room; an element comes although one that stands before it in the order
+        of the sites is lacking; the number of sites that was told is reached.
+        """
+        ranks = self.ranks[conditions.layout // LAYOUTS_OF_AN_ORDER]
+        of_slots = ranks.gather(1, conditions.elements)[:, None]
+        first = torch.where(found.lacking > 0, of_slots, torch.inf)
+        none = torch.full_like(found.units, torch.inf)[..., None]
+        early = ranks[:, None] > torch.cat([first, none], dim=-1).amin(-1, keepdim=True)
+        sites = conditions.scalars[:, scalar_names().index("num_sites"), None, None]
+        full = (sums.atoms[..., None] >= sites).expand_as(early)
+        return torch.stack([self._no_room(found, sums, conditions), early, full], dim=-1).float()
+
+    def _no_room(self, found: Formula, sums: Sums, conditions: Conditions) -> Tensor:
+        """Whether one atom more of each element begins units that do not fit, (B, tokens, elements)."""
+        place = nn.functional.one_hot(conditions.elements, self.elements).double()
+        need = conditions.counts.double()
+        begun = ((sums.written + 1) / need[:, None].clamp(min=1)).ceil() @ place
+        units = torch.maximum(begun, found.units[..., None])
+        return units * need.sum(1)[:, None, None] > self.max_sites
 
     def _numbers(self, sums: Sums, conditions: Conditions) -> list[Tensor]:
         """Eight questions about the index of production and the density, each (B, tokens, elements)."""
@@ -158,8 +190,8 @@ class Sums(NamedTuple):
 
     Attributes
     ----------
-    mass, weighted, filled
-        u, u times index / 1000, and Å³ that the species fill.
+    atoms, mass, weighted, filled
+        Sites, u, u times index / 1000, and Å³ that the species fill.
     volume
         ln of the cell's volume over Å³; parameters that do not stand yet count as 1 Å and 90 degrees.
     written
@@ -168,6 +200,7 @@ class Sums(NamedTuple):
         Å³ that an atom of each element fills, (elements,).
     """
 
+    atoms: Tensor
     mass: Tensor
     weighted: Tensor
     filled: Tensor
@@ -181,6 +214,13 @@ def targets(conditions: Conditions) -> tuple[Tensor, Tensor]:
     scalars = {name: conditions.scalars[:, i].double() for i, name in enumerate(scalar_names())}
     density = scalars["density"].clamp(min=1e-3) * (table()["density"].scale / GRAMS_PER_CM3)
     return scalars["hhi"] * (table()["hhi"].scale / 1000), density.log()
+
+
+def _ranks(elements: int) -> Tensor:
+    """Where each element comes in each site order, (orders, elements), the smaller the earlier; all alike in some."""
+    numbers = torch.arange(elements, dtype=torch.float64)
+    known = {"high": -numbers, "low": numbers, "electronegativity": torch.from_numpy(electronegativities()[:elements])}
+    return torch.stack([known.get(order, torch.zeros_like(numbers)) for order in ORDERS])
 
 
 def _closeness(later: Tensor, before: Tensor, target: Tensor) -> list[Tensor]:

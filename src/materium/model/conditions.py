@@ -24,7 +24,8 @@ MAX_COUNT = 64
 ANY_COUNT = 0
 """Count that stands for 'occurs', as in a chemical system."""
 FREQUENCIES = 8
-LAYOUT_CLASSES = 2 * len(ORDERS) * 2
+LAYOUTS_OF_AN_ORDER = 4
+LAYOUT_CLASSES = LAYOUTS_OF_AN_ORDER * len(ORDERS)
 """Site order, place of the lattice, and canonical or other setting."""
 
 

@@ -110,8 +110,7 @@ class TallyEncoder(nn.Module):
         self.amount = nn.Embedding(int(element_of.max()) + 1, both)
         self.gate = nn.Linear(config.width, HIDDEN)
         self.choice = nn.Linear(HIDDEN, config.width, bias=False)
-        first = Tokenizer(config.tokenizer).vocab.first_number
-        self.candidates = Candidates(config.width, element_of, waves_of_numbers, first, (low, high))
+        self.candidates = Candidates(config, element_of, waves_of_numbers)
 
     def measure(self, counts: Tensor, volumes: Tensor) -> None:
         """Set what each species fills to what fits real crystals best: their atoms (R, tokens), and cells in Å³ (R,).
@@ -138,10 +137,10 @@ class TallyEncoder(nn.Module):
         """Return what is noted at tokens (B, tokens) that follow those in the tally, and add them to it."""
         sums = self._sums(tokens, roles, tally)
         tally.sums = sums[:, -1]
-        named, atoms = self._named(sums), sums[..., ATOMS]
-        value, gate = self.hidden(self._features(atoms, named, tally.conditions)).chunk(2, dim=-1)
+        named = self._named(sums)
+        value, gate = self.hidden(self._features(named, tally.conditions)).chunk(2, dim=-1)
         seen = value * nn.functional.silu(gate + self.role(roles))
-        left = self.left(_left(atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
+        left = self.left(_left(named.atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
         both = self.out(seen) + left + self._formula(named.written, tally.conditions)
         before, after = both.chunk(2, dim=-1)
         return Margin(before + self.told(tally.head)[:, None], after, seen, named, tally.conditions)
@@ -168,11 +167,11 @@ class TallyEncoder(nn.Module):
 
     def _named(self, sums: Tensor) -> Sums:
         """The sums by name."""
-        _, mass, weighted, filled, lengths = sums[..., :COSINES].unbind(-1)
+        atoms, mass, weighted, filled, lengths = sums[..., :COSINES].unbind(-1)
         cosines = sums[..., COSINES:SUMS]
         square = 1 - cosines.square().sum(-1) + 2 * cosines.prod(-1)
         volume = lengths + 0.5 * square.clamp(min=FLATTEST).log()
-        return Sums(mass, weighted, filled, volume, sums[..., SUMS:], self._volume_of())
+        return Sums(atoms, mass, weighted, filled, volume, sums[..., SUMS:], self._volume_of())
 
     def _volume_of(self) -> Tensor:
         """What an atom of each element fills, the mean of its species, (elements,)."""
@@ -180,11 +179,11 @@ class TallyEncoder(nn.Module):
         count = torch.bincount(self.element_of, minlength=len(total))
         return (total / count.clamp(min=1)).double()
 
-    def _features(self, atoms: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+    def _features(self, sums: Sums, conditions: Conditions) -> Tensor:
         """Sums, and their distance from the density and the index that are told, (B, tokens, features)."""
         ln_mass, ln_filled, index = sums.mass.log1p(), sums.filled.log1p(), sums.weighted / sums.mass.clamp(min=1)
         hhi, density = targets(conditions)
-        plain = torch.stack([atoms.log1p(), ln_mass / 4, ln_filled / 4, sums.volume / 4, index / 4], dim=-1)
+        plain = torch.stack([sums.atoms.log1p(), ln_mass / 4, ln_filled / 4, sums.volume / 4, index / 4], dim=-1)
         wanted = ln_mass - density[:, None]
         parts = [
             _given(index - hhi[:, None], waves),

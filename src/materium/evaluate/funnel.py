@@ -1,0 +1,369 @@
+"""The funnel from crystals that come in batches to candidates: check, unique, novel, screen, relax, hull, final.
+
+A crystal is dropped at the first stage that it fails, so that the dear stages see few: `check` (it is valid), `unique`
+(the first of equals), `novel` (unknown to the reference), `screen` (energy above the hull as it came), `relax` (it
+relaxes), `hull` (energy above the hull, relaxed), `final` (still unique and novel when relaxed). Who makes the crystals
+is unknown here. What is done is on the disk step by step: a batch up to its screen, then a few relaxations at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from materium import convert
+from materium.errors import MateriumError
+from materium.evaluate import verdicts
+from materium.evaluate.hull import Hull
+from materium.evaluate.lemat import made_crystal
+from materium.evaluate.reference import load
+from materium.evaluate.stages import Journal
+from materium.evaluate.uniqueness import Uniques
+from materium.relax.relaxer import FMAX, single_points
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from materium.crystal import Crystal
+    from materium.evaluate.measure import Value
+    from materium.evaluate.novelty import Known
+    from materium.relax.potential import Potential
+
+    Row = dict[str, Any]
+    """What is known of a crystal, as JSON types."""
+    Batches = Callable[[int], Iterator[Sequence["Made"]]]
+    """Gives the batches from number k on; a batch depends on its number alone."""
+    Show = Callable[[list["Count"]], None]
+    """Called with the counts after every step."""
+
+STAGES = ("check", "unique", "novel", "screen", "relax", "hull", "final")
+KEPT = "kept"
+"""Where a candidate ends, in place of a stage."""
+LEFT = "the search ended before it was relaxed"
+NO_REFERENCE = "no reference"
+"""How the reason begins where the hull lacks an element."""
+ENOUGH, BUDGET, CAP, EXHAUSTED = "keep", "budget", "cap", "exhausted"
+"""What ends a search: enough candidates, the time, the number of crystals, or that none came any more."""
+CHUNK = 8
+"""Crystals that are relaxed and saved together: few enough to lose little and to keep to a budget."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A crystal that comes in, with its likelihood (nats) and its targets where they are known."""
+
+    id: str
+    crystal: Crystal
+    log_likelihood: float | None = None
+    targets: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a candidate must keep to, and how many are wanted.
+
+    Attributes
+    ----------
+    keep
+        Candidates that end the search; the last relaxations may bring some more.
+    max_hull
+        eV/atom above the hull that a candidate may have.
+    screen
+        eV/atom above the hull beyond which a crystal is not relaxed.
+    fmax, max_steps
+        As in `materium.relax.relaxer.relax`.
+
+    Raises
+    ------
+    MateriumError
+        If a limit has no meaning.
+    """
+
+    keep: int = 50
+    max_hull: float = 0.05
+    screen: float = 0.3
+    fmax: float = FMAX
+    max_steps: int = 300
+
+    def __post_init__(self) -> None:
+        """Refuse what no crystal could keep to."""
+        if self.keep < 1 or self.max_steps < 1 or not self.fmax > 0:
+            raise MateriumError(
+                f"keep {self.keep} and max_steps {self.max_steps} must be at least 1, fmax {self.fmax:g} above 0"
+            )
+        if not self.max_hull <= self.screen < np.inf:
+            raise MateriumError(f"screen {self.screen:g} is less than max_hull {self.max_hull:g}, or no number")
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What crystals are judged with."""
+
+    potential: Potential
+    hull: Hull
+    known: Known
+
+    @classmethod
+    def open(cls, potential: str, reference: str | None = None) -> Judges:
+        """Load a potential and a reference by name, by default the potential's; what does not fit is refused."""
+        hull = Hull(load(reference or potential))
+        model = verdicts.loaded(potential)
+        hull.require(model)
+        return cls(model, hull, hull.reference.known())
+
+    def facts(self) -> dict[str, dict[str, str]]:
+        """Return names and versions, which decide the verdicts."""
+        model, reference = self.potential, self.hull.reference
+        return {
+            "potential": {"name": model.name, "version": model.version, "scheme": model.scheme},
+            "reference": {"name": reference.name, "fingerprint": reference.fingerprint},
+        }
+
+
+class Count(NamedTuple):
+    """What became of the crystals at a stage: `came` is the sum of `passed`, `dropped` and those `left` waiting."""
+
+    stage: str
+    came: int
+    passed: int
+    dropped: int
+    left: int
+
+
+def counts(rows: Iterable[Mapping[str, Any]]) -> list[Count]:
+    """Return the counts of every stage; the crystals that pass one are those that come to the next."""
+    rows = list(rows)
+    found, came = [], len(rows)
+    for stage in STAGES:
+        ended = [row["outcome"] for row in rows if row["stage"] == stage]
+        dropped = ended.count("dropped")
+        found.append(Count(stage, came, came - len(ended), dropped, len(ended) - dropped))
+        came -= len(ended)
+    return found
+
+
+def relaxed_crystal(row: Mapping[str, Any]) -> Crystal:
+    """Return the relaxed crystal of a row that has one."""
+    return made_crystal({**row, "cell": row["relaxed_cell"], "frac_coords": row["relaxed_frac_coords"]})
+
+
+class Funnel:
+    """A search that is under way, or ended.
+
+    Parameters
+    ----------
+    judges, limits
+        What decides the verdicts.
+    folder
+        Where the journals are, so that a stopped search goes on; None keeps all in memory.
+    show
+        Called with the counts after every step.
+    """
+
+    def __init__(self, judges: Judges, limits: Limits, folder: Path | None = None, show: Show | None = None) -> None:
+        self.judges, self.limits, self._show = judges, limits, show
+        names = ("made", "relaxed", "clock")
+        self._made, self._relaxed, self._clock = (
+            Journal(None if folder is None else folder / f"{name}.jsonl") for name in names
+        )
+        self._since = time.monotonic()
+        self._firsts, self._firsts_relaxed = _Firsts(), _Firsts()
+        for row in self._made.columns.values():
+            if row.get("unique"):
+                self._firsts.add(row["id"], made_crystal(row))
+        for place in self._relaxed.columns:  # in the order in which they were relaxed, which decides who is first
+            row = self._row(place)
+            if row.get("unique_relaxed"):
+                self._firsts_relaxed.add(row["id"], relaxed_crystal(row))
+
+    @property
+    def rows(self) -> list[Row]:
+        """All crystals that came in, in their order: `stage` and `outcome` tell where each ended, `why` the reason."""
+        return [self._row(place) for place in sorted(self._made.columns)]
+
+    @property
+    def seconds(self) -> float:
+        """Time that was spent on what is saved, those of earlier runs included."""
+        return float(sum(step["seconds"] for step in self._clock.columns.values()))
+
+    def run(self, batches: Batches, *, budget: float | None = None, cap: int | None = None) -> str:
+        """Search until something ends it, and return what: `ENOUGH`, `BUDGET`, `CAP` or `EXHAUSTED`.
+
+        Parameters
+        ----------
+        batches
+            Gives the crystals.
+        budget
+            Seconds, `seconds` counted; it is looked at after every step, so that the last one may exceed it.
+        cap
+            Crystals after which no further batch is taken.
+        """
+        source: Iterator[Sequence[Made]] | None = None
+        self._since = time.monotonic()
+        while (reason := self.ended(budget, cap)) is None:
+            chunk = self._waiting()[:CHUNK]
+            if chunk:
+                self._relax(chunk)
+            else:
+                source = batches(self._batches) if source is None else source
+                batch = next(source, ())
+                if not batch:
+                    return EXHAUSTED
+                self._take(batch)
+            self._tick()
+        return reason
+
+    def ended(self, budget: float | None, cap: int | None) -> str | None:
+        """Return what ends the search where it stands, or None."""
+        kept = sum(row["stage"] == KEPT for row in self._relaxed.columns.values())
+        if kept >= self.limits.keep:
+            return ENOUGH
+        if budget is not None and self.seconds >= budget:
+            return BUDGET
+        return CAP if cap is not None and len(self._made.columns) >= cap and not self._waiting() else None
+
+    @property
+    def _batches(self) -> int:
+        """Batches that were taken."""
+        return 1 + max((row["batch"] for row in self._made.columns.values()), default=-1)
+
+    def _row(self, place: int) -> Row:
+        return {**self._made.columns[place], **self._relaxed.columns.get(place, {})}
+
+    def _waiting(self) -> list[Row]:
+        """Crystals that are to be relaxed, the lowest above the hull first."""
+        rows = [row for place, row in self._made.columns.items() if place not in self._relaxed.columns]
+        return sorted(
+            (row for row in rows if row["outcome"] == "left"), key=lambda row: (row["screened"], row["index"])
+        )
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._clock.add({len(self._clock.columns): {"seconds": round(now - self._since, 3)}})
+        self._since = now
+        if self._show is not None:
+            self._show(counts(self.rows))
+
+    # --- a batch, up to its screen ---
+
+    def _take(self, batch: Sequence[Made]) -> None:
+        start, number = len(self._made.columns), self._batches
+        rows = [_facts(start + place, number, one) for place, one in enumerate(batch)]
+        for work in (self._check, self._unique, self._novel, self._screen):
+            alive = [row for row in rows if row["outcome"] == "left"]
+            work(alive, [made_crystal(row) for row in alive])
+        self._made.add({row["index"]: row for row in rows})
+
+    def _check(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        for row, found in zip(rows, verdicts.checks(crystals), strict=True):
+            reason = found.pop("reason")
+            row.update(found)
+            if not row["valid"]:
+                _drop(row, "check", reason)
+
+    def _unique(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        for row, crystal in zip(rows, crystals, strict=True):
+            first = self._firsts.add(row["id"], crystal)
+            row |= {"unique": first is None, "duplicate_of": first}
+            if first is not None:
+                _drop(row, "unique", f"equals {first}")
+
+    def _novel(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        for row, found in zip(rows, verdicts.novelty(crystals, self.judges.known), strict=True):
+            row.update(found)
+            if not row["novel"]:
+                _drop(row, "novel", found.get("novelty_reason") or f"known as {found['nearest_id']}")
+
+    def _screen(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        hull, limit, able = self.judges.hull, self.limits.screen, []
+        for row, crystal in zip(rows, crystals, strict=True):
+            missing = hull.missing(crystal)
+            if missing:
+                _drop(row, "screen", f"{NO_REFERENCE} for {', '.join(missing)}")
+            else:
+                able.append((row, crystal))
+        energies = single_points([crystal for _, crystal in able], self.judges.potential)
+        for (row, crystal), energy in zip(able, energies, strict=True):
+            above = None if energy is None else hull.energy_above_hull(crystal, energy)
+            row["screened"] = above
+            if above is None:
+                _drop(row, "screen", f"{self.judges.potential.name} gives no energy")
+            elif above > limit:
+                _drop(row, "screen", f"{above:.3f} eV/atom above the hull as made, more than {limit:g}")
+
+    # --- relaxing a few ---
+
+    def _relax(self, chunk: Sequence[Row]) -> None:
+        crystals, limits = [made_crystal(row) for row in chunk], self.limits
+        found = verdicts.relaxation(crystals, self.judges.potential, limits.fmax, limits.max_steps)
+        columns: dict[int, Row] = {}
+        for row, more in zip(chunk, found, strict=True):
+            self._judge({**row, **more}, more)
+            columns[row["index"]] = more
+        self._relaxed.add(columns)
+
+    def _judge(self, row: Row, more: Row) -> None:
+        """Put the verdicts on a relaxed crystal, `row`, into `more`."""
+        if more.get("energy") is None:
+            _drop(more, "relax", f"{more['relax_status']}: {more['relax_reason']}")
+            return
+        crystal = relaxed_crystal(row)
+        above = self.judges.hull.energy_above_hull(crystal, more["energy"])
+        more["energy_above_hull"] = above
+        if above is None or above > self.limits.max_hull:
+            why = "unknown" if above is None else f"{above:.3f} eV/atom above the hull"
+            _drop(more, "hull", f"{why}, more than {self.limits.max_hull:g}")
+            return
+        (found,) = verdicts.novelty([crystal], self.judges.known, "_relaxed")
+        more |= found
+        if not found["novel_relaxed"]:
+            _drop(more, "final", f"relaxed, it is known as {found.get('nearest_id_relaxed')}")
+            return
+        first = self._firsts_relaxed.add(row["id"], crystal)
+        more |= {"unique_relaxed": first is None, "duplicate_of_relaxed": first}
+        if first is None:
+            more |= {"stage": KEPT, "outcome": KEPT, "why": None}
+        else:
+            _drop(more, "final", f"relaxed, it equals {first}")
+
+
+class _Firsts:
+    """`Uniques` that knows crystals by their ids."""
+
+    def __init__(self) -> None:
+        self._uniques, self._ids = Uniques(), list[str]()
+
+    def add(self, name: str, crystal: Crystal) -> str | None:
+        """Return the id of the earlier crystal that this one equals, or None."""
+        self._ids.append(name)
+        first = self._uniques.add(crystal)
+        return None if first is None else self._ids[first]
+
+
+def _facts(index: int, batch: int, one: Made) -> Row:
+    """What is known of a crystal before it is judged; until it is dropped it waits to be relaxed."""
+    crystal = one.crystal
+    return {
+        "id": one.id,
+        "index": index,
+        "batch": batch,
+        "formula": convert.formula(crystal),
+        "num_sites": len(crystal),
+        "log_likelihood": one.log_likelihood,
+        "targets": json.dumps(dict(one.targets), sort_keys=True),
+        "cell": crystal.lattice.ravel().tolist(),
+        "atomic_numbers": crystal.numbers.tolist(),
+        "frac_coords": crystal.frac_coords.ravel().tolist(),
+        "stage": "relax",
+        "outcome": "left",
+        "why": LEFT,
+    }
+
+
+def _drop(row: Row, stage: str, why: str | None) -> None:
+    row |= {"stage": stage, "outcome": "dropped", "why": why}
