@@ -31,7 +31,7 @@ def test_card_beyond_the_last_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
         resolve_device("cuda:1")
 
 
-@pytest.mark.parametrize("name", ["gpu", "xpu", "meta"])
+@pytest.mark.parametrize("name", ["gpu", "xpu", "meta", "mps"])
 def test_other_devices_are_refused(name: str) -> None:
     with pytest.raises(MateriumError, match=name):
         resolve_device(name)

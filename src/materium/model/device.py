@@ -11,20 +11,24 @@ CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` takes CUDA, then MPS, then the CPU.
+    """Return the device called `name`; `auto` takes CUDA where it is there, else the CPU.
+
+    Apple's MPS holds no float64, which sums over sentences and random draws need.
 
     Raises
     ------
     MateriumError
         If there is no such device, or not on this machine.
     """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    present = {"cuda": torch.cuda.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in present.items() if there))
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise MateriumError(f"{name!r} is no device; auto, cpu, cuda, cuda:1 and mps are") from error
+        raise MateriumError(f"{name!r} is no device; auto, cpu, cuda and cuda:1 are") from error
+    if device.type == "mps":
+        raise MateriumError("device 'mps' holds no float64, which sums and draws need; use cpu")
     missing = not present.get(device.type) or (
         device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     )
