@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crystals import KNOWN, NACL, RUTILE
-from materium.crystal import MAX_ATOMIC_NUMBER, Crystal, lattice_from_parameters, lengths_angles
+from materium.crystal import MAX_ATOMIC_NUMBER, Crystal, fault, lattice_from_parameters, lengths_angles
 from materium.errors import CrystalError
 
 CUBE = 4.0 * np.eye(3)
@@ -172,3 +172,16 @@ def test_a_cell_beyond_all_measure_is_refused() -> None:
     """Niggli reduction of this cell, sheared by ten million, takes five seconds, and of worse ones minutes."""
     with pytest.raises(CrystalError, match=r"vector of 1e\+07 Å; at most 100000 Å"):
         Crystal(np.array([[3, 0, 0], [1e7, 3, 0], [0, 1e3, 3]]), np.zeros((1, 3)), np.array([11]))
+
+
+def test_a_cell_that_cannot_be_reduced_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moyo gives up on some cells; a relaxation that comes by one must not end for that."""
+
+    def give_up(_: object) -> None:
+        raise ValueError("Niggli reduction failed")
+
+    monkeypatch.setattr("moyopy.niggli_reduce", give_up)
+    crystal = Crystal(4 * np.eye(3), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17]))
+    assert fault(crystal) == "cell cannot be reduced (Niggli reduction failed); its shortest distance is not known"
+    with pytest.raises(CrystalError, match="cannot be reduced"):
+        crystal.check_distances()

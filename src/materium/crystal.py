@@ -135,9 +135,11 @@ def fault(crystal: Crystal) -> str | None:
     each = crystal.volume / len(crystal)
     if not low <= each <= high:
         return f"volume per atom {each:.2f} Å³ is outside {low:g} to {high:g} Å³"
-    if crystal.min_distance < MIN_DISTANCE:
-        return f"atoms {crystal.min_distance:.3f} Å apart"
-    return None
+    try:
+        nearest = crystal.min_distance
+    except CrystalError as error:
+        return str(error)
+    return f"atoms {nearest:.3f} Å apart" if nearest < MIN_DISTANCE else None
 
 
 def lengths_angles(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -203,7 +205,10 @@ def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) 
     """
     import moyopy
 
-    basis, transform = moyopy.niggli_reduce(lattice.tolist())
+    try:
+        basis, transform = moyopy.niggli_reduce(lattice.tolist())
+    except ValueError as error:
+        raise CrystalError(f"cell cannot be reduced ({error}); its shortest distance is not known") from error
     lattice, frac = np.array(basis), frac @ np.linalg.inv(np.array(transform).T)
     metric = lattice @ lattice.T
     image_squares = ((_IMAGES @ metric) * _IMAGES).sum(1)

@@ -181,7 +181,8 @@ def test_combinations_of_targets_take_turns(discover: Run, tmp_path: Path, monke
     assert discover("--density", "2", "5", "--max-hull", "-50", "--keep", "1", "--out", "run")[0] == 0
     rows = pq.read_table(tmp_path / "run" / "rows.parquet").to_pylist()
     assert [json.loads(row["targets"])["density"] for row in rows] == [2.0] * 4 + [5.0] * 4 + [2.0] * 4
-    assert [row["id"] for row in rows[3:10]] == [f"0-{n}" for n in ("0-000003", *[f"1-00000{k}" for k in range(4)], "0-000004", "0-000005")]  # fmt: skip
+    ids = ["0-0-000003", *(f"0-1-00000{k}" for k in range(4)), "0-0-000004"]
+    assert [row["id"] for row in rows[3:9]] == ids
 
 
 def test_the_stages_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +223,7 @@ def test_other_settings_are_refused(discover: Run, run: Path, change: list[str],
         (["--budget", "soon"], "budget = soon is no time"),
         (["--budget", "0h"], "budget = 0h is no time"),
         (["--keep", "0"], "keep 0"),
-        (["--screen", "0.01"], "screen 0.01 is less than max_hull 0.05"),
+        (["--screen", "0.01"], "screen 0.01 eV/atom must be at least max_hull 0.05"),
         (["--elements", "Xx"], "'Xx' is no element"),
         (["--potential", "nothing"], "nothing"),
         (["--reference", "chgnet"], "hull of chgnet"),

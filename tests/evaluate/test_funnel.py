@@ -18,6 +18,7 @@ from crystals import NACL, RUTILE, SILICON
 from materium import convert
 from materium.crystal import Crystal
 from materium.errors import MateriumError
+from materium.evaluate import verdicts
 from materium.evaluate.candidates import candidates, metrics, schema, targets_of, write
 from materium.evaluate.funnel import (
     BUDGET,
@@ -199,6 +200,28 @@ def test_without_energies_there_are_reasons(judges: Judges) -> None:
     funnel.run(in_batches(MADE))
     assert_nothing_is_lost(funnel.rows)
     assert {row["why"] for row in funnel.rows[:6]} == {"lennard-jones gives no energy"}
+
+
+def test_a_crystal_that_cannot_be_relaxed_harms_no_other(
+    judges: Judges, whole: Funnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = verdicts.relaxation
+
+    def relaxation(crystals: list[Crystal], *arguments: Any) -> list[dict[str, Any]]:
+        if any(set(crystal.numbers) == {8, 20} for crystal in crystals):
+            raise ValueError("Niggli reduction\nfailed")
+        return genuine(crystals, *arguments)
+
+    monkeypatch.setattr(verdicts, "relaxation", relaxation)
+    funnel = Funnel(judges, WIDE)
+    funnel.run(in_batches(MADE))
+    assert_nothing_is_lost(funnel.rows)
+    for row, other in zip(funnel.rows, whole.rows, strict=True):
+        spoilt = row["formula"] == "CaO" and "relax_status" in row
+        assert (row["stage"], row["why"]) == (
+            ("relax", "error: Niggli reduction failed") if spoilt else (other["stage"], other["why"])
+        )
+    assert sum(row["stage"] == "relax" for row in funnel.rows) == 1
 
 
 def test_a_potential_of_another_scale_is_refused(reference: str) -> None:

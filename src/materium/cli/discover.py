@@ -75,7 +75,9 @@ def _with_request(command: Callable[..., None]) -> Callable[..., None]:
 @_with_request
 def discover(
     out: OutOption,
-    keep: Annotated[int, typer.Option(help="Candidates that end the search, or a few more.")] = Limits.keep,
+    keep: Annotated[
+        int, typer.Option(help="Candidates that end the search; the last step may bring more.")
+    ] = Limits.keep,
     max_hull: Annotated[
         float, typer.Option(help="eV/atom above the hull that a candidate may have.")
     ] = Limits.max_hull,
