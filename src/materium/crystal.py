@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from materium.errors import CrystalError
+from materium.errors import CrystalError, OverlapError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -113,9 +113,11 @@ class Crystal:
         return _shortest_distance(self.lattice, self.frac_coords)
 
     def check_distances(self, minimum: float = MIN_DISTANCE) -> Crystal:
-        """Return the crystal itself, or raise `CrystalError` if two atoms are closer than `minimum` Å."""
+        """Return the crystal itself, or raise `OverlapError` if two atoms are closer than `minimum` Å."""
         if self.min_distance < minimum:
-            raise CrystalError(f"overlapping atoms: {self.min_distance:.3f} Å apart, at least {minimum} Å is needed")
+            error = OverlapError(f"overlapping atoms: {self.min_distance:.3f} Å apart, at least {minimum} Å is needed")
+            error.crystal = self
+            raise error
         return self
 
     def with_oxidation_states(self, states: ArrayLike) -> Crystal:

@@ -1,5 +1,9 @@
 """The errors that are a user's to mend; each message is one line: what came, what is needed, what to do."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class MateriumError(ValueError):
     """Base of every error that wrong input raises; the command line prints it and exits with status 2."""
@@ -7,6 +11,12 @@ class MateriumError(ValueError):
 
 class CrystalError(MateriumError):
     """A crystal that breaks a convention of `materium.crystal.Crystal`."""
+
+
+class OverlapError(CrystalError):
+    """A crystal with two atoms too close; `crystal` is that one, for those who judge crystals instead of using them."""
+
+    crystal: Any = None
 
 
 class ConversionError(MateriumError):

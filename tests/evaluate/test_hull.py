@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
 from crystals import NACL, PEROVSKITE, RUTILE
 from materium import convert
@@ -65,6 +65,17 @@ def test_hull_is_pymatgens(phases: list[tuple[tuple[int, ...], float]], at: tupl
             total[symbol] += share * phase.amount
     assert {s: x for s, x in total.items() if x > 1e-5} == pytest.approx(fractions(formula), abs=1e-5)
     assert sum(phase.amount * phase.entry.energy for phase in found.phases) == pytest.approx(found.energy, abs=1e-5)
+
+
+def test_many_elements_are_no_burden() -> None:
+    """Of 40 elements there are 2^40 subsystems, and a few phases; the mixture is the one of all subsystems."""
+    symbols = [Element.from_Z(number).symbol for number in range(3, 43) if number not in {10, 18, 36}]
+    pure = [Entry(symbol, Composition(symbol).reduced_formula, 0.0, "terminal") for symbol in symbols]
+    envelope = Envelope([*pure, Entry("a", "NaCl", -2.0, "computed")])
+    found = envelope.mixture("".join(symbols))
+    assert found is not None
+    assert found.energy == pytest.approx(-2.0 * 2 / len(symbols))
+    assert list(envelope._parts(("Cl", "Na"))) == [("Cl",), ("Na",), ("Cl", "Na")]
 
 
 def test_only_vertices_matter() -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from crystals import KNOWN, NACL, RUTILE, SILICON
 from materium import convert
+from materium.crystal import Crystal
 from materium.data.records import Row
 from materium.errors import DataError, MateriumError
 from materium.evaluate.inputs import check_asked, read_inputs
@@ -30,6 +32,7 @@ def mixed(tmp_path: Path) -> Path:
         convert.write_extxyz_frame(file, RUTILE, {"id": "ti"})
     write_table(folder / "table.parquet", [NACL, SILICON])
     (folder / "metrics.json").write_text("{}")
+    (folder / "evaluation.json").write_text("{}")
     return folder
 
 
@@ -42,7 +45,22 @@ def test_every_structure_of_a_mixed_folder_is_a_row(mixed: Path) -> None:
     assert len(found.rows) == 8
     assert {name for name, row in rows.items() if row.crystal is None} == {"broken.cif", "empty.cif"}
     assert all(row.reason for row in found.rows if row.crystal is None)
-    assert found.left_out == ("metrics.json", "notes.txt")
+    assert found.left_out == ("evaluation.json", "metrics.json", "notes.txt")
+
+
+def test_overlapping_atoms_are_read(tmp_path: Path) -> None:
+    """Also of formats whose readers reject them; training does not want them, a judge must see them."""
+    close = Crystal(np.eye(3) * 4, np.array([[0, 0, 0], [0.05, 0, 0]]), np.array([11, 17]))
+    (tmp_path / "a.cif").write_text(convert.to_cif(close))
+    (tmp_path / "POSCAR").write_text(convert.to_poscar(close))
+    with (tmp_path / "b.extxyz").open("w") as file:
+        convert.write_extxyz_frame(file, close, {})
+    rows = read_inputs(tmp_path).rows
+    assert [row.id for row in rows] == ["POSCAR", "a.cif", "b.extxyz#0"]
+    assert all(row.crystal is not None and row.reason is None for row in rows)
+    (row,) = read_inputs(tmp_path / "a.cif").rows
+    assert row.crystal is not None
+    assert row.crystal.min_distance == pytest.approx(0.2)
 
 
 def test_table_cut_short_in_a_folder_is_a_row(mixed: Path) -> None:

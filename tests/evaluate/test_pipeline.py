@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import warnings
+from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +90,7 @@ def test_every_row_has_its_verdicts_or_a_reason(made: tuple[Evaluation, Path]) -
     assert [row.get("novel") for row in rows[:6]] == [False, False, True, True, True, True]
     assert {row["relax_status"] for row in rows[:6]} <= {"converged", "max_steps", "exploded"}
     assert all(row.get("relax_status") is None for row in rows[6:])
+    assert all(row["unique_final"] is False and row["sun"] is False for row in rows[6:])
     for row in rows[:6]:
         assert row["relax_status"] != "converged" or row["max_force"] <= 0.05
 
@@ -179,6 +181,29 @@ def _forked(work: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
+@pytest.mark.parametrize("max_steps", [0, 2])
+def test_why_there_is_no_energy_is_told(max_steps: int) -> None:
+    chosen = Settings(potential="ase.calculators.emt:EMT", max_steps=max_steps, skip=frozenset({"novel", "hull"}))
+    (row,) = evaluate([cubic(92, 3.0)], settings=chosen).rows
+    assert row["relax_status"] == "error"
+    assert row["relax_reason"] == "ase.calculators.emt:EMT failed: No EMT-potential for U"
+
+
+def test_one_s_own_calculator_has_its_own_hull(tmp_path: Path) -> None:
+    """Labels of DFT are of no use to it, and no other hull takes it."""
+    calculator = "ase.calculators.lj:LennardJones"
+    train = write_table(tmp_path / "train.parquet", [*ELEMENTS, NACL], energy_above_hull=[0.05] * 5)
+    hull = build([train], potential(calculator), "own", Options())
+    assert {entry.kind for entry in hull.entries} == {"computed"}
+    hull.write(tmp_path / "own.parquet")
+    chosen = Settings(potential=calculator, reference=str(tmp_path / "own.parquet"), max_steps=0)
+    (row,) = evaluate(ELEMENTS[1:2], settings=chosen).rows
+    assert row["energy_above_hull"] == pytest.approx(0, abs=1e-5)
+    assert row["stable"]
+    with pytest.raises(MateriumError, match="is a hull of chgnet"):
+        evaluate([NACL], settings=Settings(potential=calculator, reference="chgnet", max_steps=0))
+
+
 def test_potential_of_another_hull_is_refused_before_work(reference: str, tmp_path: Path) -> None:
     class Other(type(potential("lennard-jones"))):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -190,6 +215,46 @@ def test_potential_of_another_hull_is_refused_before_work(reference: str, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_novelty_needs_no_reference_of_the_potential() -> None:
+    calculator = "ase.calculators.lj:LennardJones"
+    found = evaluate([NACL], settings=Settings(potential=calculator, max_steps=0, skip=frozenset({"unique", "hull"})))
+    assert isinstance(found.rows[0]["novel"], bool)
+    assert found.metrics["reference"]["name"] == "chgnet"
+    with pytest.raises(MateriumError, match="--reference chgnet --skip hull"):
+        evaluate([NACL], settings=Settings(potential=calculator))
+
+
+def test_overlapping_atoms_of_a_run_are_read_and_judged(tmp_path: Path) -> None:
+    write_table(
+        tmp_path / "structures.parquet",
+        [NACL, Crystal(np.eye(3) * 4, np.zeros((2, 3)), np.array([11, 17]), np.array([1, -1]))],
+    )
+    (tmp_path / "structures.extxyz").write_text("")
+    (tmp_path / "run.json").write_text('{"finished": true}')
+    found = evaluate(tmp_path, settings=CHEAP)
+    assert found.metrics["metrics"]["parsed"]["numerator"] == 2
+    assert [row["valid"] for row in found.rows] == [True, False]
+    assert "apart" in found.rows[1]["reason"]
+    assert found.metrics["groups"]["class"]["halide"]["valid"]["denominator"] == 2
+
+
+def test_unfinished_run_needs_its_denominator(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    write_table(tmp_path / "parts" / "000000000-1.parquet", [NACL])
+    (tmp_path / "structures.extxyz").write_text("")
+    (tmp_path / "run.json").write_text('{"finished": false}')
+    with pytest.raises(MateriumError, match="unfinished run; finish it, or give --n-asked"):
+        evaluate(tmp_path, settings=CHEAP)
+    found = evaluate(tmp_path, settings=Settings(skip=CHEAP.skip, n_asked=4))
+    assert found.metrics["metrics"]["valid"]["denominator"] == 4
+    assert [row["id"] for row in found.rows] == ["row-0"]
+
+
+def test_evaluation_is_read_once(made: tuple[Evaluation, Path]) -> None:
+    again = evaluate(made[1], settings=CHEAP)
+    assert [row["id"] for row in again.rows] == [row["id"] for row in made[0].rows]
+
+
 def test_energies_as_made(chosen: Settings) -> None:
     found = evaluate(MADE, settings=Settings(**{**vars(chosen), "max_steps": 0}))
     assert [row["relax_status"] for row in found.rows[:6]] == ["single_point"] * 6
@@ -198,6 +263,8 @@ def test_energies_as_made(chosen: Settings) -> None:
     height = Hull(load(chosen.reference)).energy_above_hull(NACL, found.rows[0]["energy"])
     assert found.rows[0]["energy_above_hull"] == height
     assert "unique_relaxed" not in found.rows[0]
+    assert not {"converged", "matched", "relax_steps"} & set(found.metrics["metrics"])
+    assert found.metrics["metrics"]["relaxed"]["numerator"] == 6
 
 
 def test_known_table_decides_novelty(tmp_path: Path) -> None:
@@ -239,7 +306,9 @@ def test_other_folders_are_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("wrong", [{"skip": frozenset({"hul"})}, {"fmax": 0.0}, {"max_steps": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"skip": frozenset({"hul"})}, {"fmax": 0.0}, {"fmax": nan}, {"fmax": inf}, {"max_steps": -1}]
+)
 def test_wrong_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(MateriumError):
         Settings(**wrong)

@@ -81,6 +81,11 @@ def test_no_items_are_no_work(tmp_path: Path) -> None:
     assert run(Stage("squares", squares), {}, Journal(tmp_path / "a.jsonl")) == {}
 
 
+def test_only_job_dies_in_a_process_of_its_own() -> None:
+    stage = Stage("squares", squares_unless_unlucky, None, {"square": None}, "why")
+    assert run(stage, {13: 13}, Journal(None), processes=2) == {13: {"square": None, "why": DIED}}
+
+
 def test_process_that_dies_costs_one_row() -> None:
     """Two processes, one of which is killed in the middle of a chunk: all other rows have their columns."""
     stage = Stage("squares", squares_unless_unlucky, 2, {"square": None}, "why")

@@ -74,11 +74,39 @@ def test_relaxed_verdict_goes_before_that_as_made() -> None:
 
 def test_rounding_is_no_instability() -> None:
     assert row(energy_above_hull=3e-8)["stable"]
-    assert not row(energy_above_hull=1e-4)["stable"]
+    assert row(energy_above_hull=5e-5)["stable"]  # noise of float32 and of batches
+    assert not row(energy_above_hull=1e-3)["stable"]
+
+
+def test_stable_ones_are_not_metastable_for_others() -> None:
+    """LeMat-GenBench counts each structure once; MatterGen judges the relaxed structure."""
+    found = summarise([*ROWS, row(unique_relaxed=False)], 9, ())
+    assert (found["metrics"]["metastable"]["numerator"], found["metrics"]["metastable_only"]["numerator"]) == (6, 2)
+    assert found["lemat_genbench"]["metastable"]["numerator"] == 2
+    assert (found["metrics"]["msun"]["numerator"], found["lemat_genbench"]["msun"]["numerator"]) == (3, 2)
+    names = ("frac_unique_structures", "frac_novel_structures", "frac_novel_unique_structures")
+    assert [found["mattergen"][name]["numerator"] for name in names] == [6, 7, 5]
+    made = ("unique", "novel", "unique_novel")
+    assert [found["metrics"][name]["numerator"] for name in made] == [7, 8, 7]
+
+
+def test_what_is_not_valid_fails_what_ran() -> None:
+    lost = {"valid": False, "hull_reason": "unreadable"}
+    found = verdicts(lost, {"unique", "novel"})
+    assert (found["unique_final"], found["novel_final"], found["sun"], found["msun"]) == (False,) * 4
+    assert verdicts(lost, {"unique"})["novel_final"] is None
+    assert verdicts({"valid": True, "novel": None}, {"novel"})["novel_final"] is None
+
+
+def test_how_sure_a_verdict_at_zero_is_stands_beside_it() -> None:
+    found = summarise(ROWS, 8, ())["metrics"]
+    assert all("coin toss" in found[name]["definition"] for name in ("stable", "sun"))
 
 
 def test_skipped_stages_have_no_figures_rather_than_zeros() -> None:
     assert not {"converged", "matched", "stable", "sun", "msun"} & set(values(8, ("relax", "hull")))
+    assert not {"converged", "matched"} & set(values(8, ("move",)))
+    assert "relaxed" in values(8, ("move",))
     assert verdicts({"valid": True})["stable"] is None
     assert "sun" not in values(8, ("novel",))
 

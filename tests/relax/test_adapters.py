@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,15 @@ from materium.crystal import Crystal
 from materium.errors import MateriumError
 from materium.relax.adapters import chgnet, potential, potentials
 from materium.relax.neighbors import edges, has_lonely_site
+from materium.relax.relaxer import relax
 from materium.relax.validate import check_contract
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from materium.relax.potential import Potential
 
+LJ = "ase.calculators.lj:LennardJones"
 PACKAGES = {"chgnet": "chgnet", "sevennet": "sevenn", "sevennet-l3i5": "sevenn"}
 GPA = 160.21766208
 """In one eV/Å³."""
@@ -58,7 +63,7 @@ def network() -> chgnet.CHGNet:
         ("chgnet", [NACL, RUTILE, SILICON]),
         ("sevennet", [SILICON]),
         ("sevennet-l3i5", [SILICON]),
-        ("ase.calculators.lj:LennardJones", [SILICON, RUTILE]),
+        (LJ, [SILICON, RUTILE]),
     ],
 )
 def test_the_contract_is_kept(name: str, crystals: list[Crystal]) -> None:
@@ -67,7 +72,12 @@ def test_the_contract_is_kept(name: str, crystals: list[Crystal]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "version", "scheme"),
-    [("chgnet", "0.3.0", "MP2020"), ("sevennet", "0-11Jul2024", "uncorrected"), ("lennard-jones", "0.2-2.5-7", "none")],
+    [
+        ("chgnet", "0.3.0", "MP2020"),
+        ("sevennet", "0-11Jul2024", "uncorrected"),
+        ("lennard-jones", "0.2-2.5-7", "none"),
+        (LJ, version("ase"), "none"),
+    ],
 )
 def test_energies_carry_their_scale(name: str, version: str, scheme: str) -> None:
     one = made(name)
@@ -95,6 +105,30 @@ def test_what_is_no_calculator_is_refused_in_one_line(spec: str, message: str) -
     with pytest.raises(MateriumError, match=message) as caught:
         potential(spec)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('no\\nGPU')", "OSError('no weights')", "ImportError('no torch')"])
+def test_a_factory_that_fails_is_one_line(error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_factory.py").write_text(f"def make():\n    raise {error}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_factory", raising=False)
+    with pytest.raises(MateriumError, match=r"'broken_factory:make' made no calculator.*mend it") as caught:
+        potential("broken_factory:make")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_found_says_how_it_is() -> None:
+    with pytest.raises(MateriumError, match=r"PYTHONPATH=\."):
+        potential("mine:Calculator")
+
+
+def test_a_calculator_s_failure_is_told_as_it_is() -> None:
+    copper = Crystal(1.805 * (1 - np.eye(3)), np.zeros((1, 3)), np.array([29]))
+    uranium = Crystal(1.805 * (1 - np.eye(3)), np.zeros((1, 3)), np.array([92]))
+    first, again, second = relax([uranium, uranium, copper], potential("ase.calculators.emt:EMT"), max_steps=1)
+    assert first.status == again.status == "error"
+    assert first.reason == again.reason == "ase.calculators.emt:EMT failed: No EMT-potential for U"
+    assert second.status != "error"
 
 
 @pytest.mark.parametrize(("name", "package"), [("mattersim", "mattersim"), ("mace", "mace"), ("orb", "orb_models")])

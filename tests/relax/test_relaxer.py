@@ -48,6 +48,8 @@ class Spoilt(Potential):
             return found
         if self._kind == "raise":
             raise RuntimeError("no such\nelement")
+        if self._kind == "file":
+            raise OSError("no such file")
         return [self._spoil(one) if self._number in c.numbers else one for c, one in zip(crystals, found, strict=True)]
 
     def _spoil(self, one: Prediction | None) -> Prediction | None:
@@ -147,6 +149,7 @@ def test_the_cap_on_steps_is_kept() -> None:
         ("none", 0, "error", "spoilt gives no energy"),
         ("none", 3, "exploded", "spoilt gives no energy"),
         ("raise", 0, "error", "spoilt failed: no such element"),
+        ("file", 0, "error", "spoilt failed: no such file"),
     ],
 )
 def test_a_bad_crystal_harms_no_other(kind: str, after: int, status: str, reason: str) -> None:
@@ -222,8 +225,9 @@ def test_single_points_are_energies_per_atom() -> None:
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        ({"fmax": 0.0}, "positive bound"),
-        ({"fmax": np.nan}, "positive bound"),
+        ({"fmax": 0.0}, "bound on forces"),
+        ({"fmax": np.nan}, "bound on forces"),
+        ({"fmax": np.inf}, "bound on forces"),
         ({"max_steps": -1}, "no negative number"),
     ],
 )

@@ -135,3 +135,9 @@ def test_picture_shows_every_atom(name: str) -> None:
 def test_atoms_on_a_face_are_drawn_on_both_sides() -> None:
     """The conventional cell of rock salt shows 14 sodium and 13 chlorine atoms."""
     assert picture(NACL).count("<circle") == 27
+
+
+def test_why_the_gallery_is_empty() -> None:
+    known = {"valid": True, "energy_above_hull": 0.0, "novel_final": False}
+    assert "None of the rows that have an energy above the hull is unique and novel." in evaluation._gallery([known])
+    assert "No row is valid." in evaluation._gallery([{"valid": False}])

@@ -247,7 +247,7 @@ def _frame_row(load: convert.Loader, name: str) -> Row:
         crystal, facts = load()
         return Row(str(facts.get(id_column(facts), name)), crystal, properties_of(facts))
     except MateriumError as error:
-        return Row(name, None, {}, str(error))
+        return Row(name, None, {}, str(error), getattr(error, "crystal", None))
 
 
 def _folder(path: Path) -> Source:

@@ -52,12 +52,15 @@ class Row:
         source's own for others; only what is present.
     reason
         One line on why there is no crystal; None where there is one.
+    overlapping
+        Where the reason is that atoms overlap, the crystal that was rejected for it.
     """
 
     id: str
     crystal: Crystal | None
     properties: Mapping[str, Scalar] = field(default_factory=dict)
     reason: str | None = None
+    overlapping: Crystal | None = None
 
 
 def make_row(name: object, build: Callable[[], Crystal], properties: Mapping[str, Scalar]) -> Row:
@@ -65,7 +68,7 @@ def make_row(name: object, build: Callable[[], Crystal], properties: Mapping[str
     try:
         return Row(str(name), build(), properties)
     except MateriumError as error:
-        return Row(str(name), None, properties, str(error))
+        return Row(str(name), None, properties, str(error), getattr(error, "crystal", None))
 
 
 class Layout(NamedTuple):

@@ -127,11 +127,17 @@ class Envelope:
 
     def _gather(self, system: System) -> tuple[list[Entry], NDArray[np.float64], NDArray[np.float64]]:
         """Phases of these elements and of fewer, with their compositions, shape (n, k), and energies, shape (k,)."""
-        subsets = [part for size in range(1, len(system) + 1) for part in combinations(system, size)]
-        entries = [entry for part in subsets for entry in self._systems.get(part, [])]
+        entries = [entry for part in self._parts(system) for entry in self._systems.get(part, [])]
         shares = [fractions(entry.formula) for entry in entries]
         table = np.array([[share.get(symbol, 0.0) for share in shares] for symbol in system])
         return entries, table, np.array([entry.energy for entry in entries])
+
+    def _parts(self, system: System) -> Iterable[System]:
+        """Systems of these elements and of fewer, the smallest first; of many elements only those with phases."""
+        if 2 ** len(system) <= len(self._systems):
+            return [part for size in range(1, len(system) + 1) for part in combinations(system, size)]
+        known = [part for part in self._systems if set(part) <= set(system)]
+        return sorted(known, key=lambda part: (len(part), part))
 
     def _solve(self, formula: str) -> Mixture:
         from scipy.optimize import linprog  # type: ignore[import-untyped] # it ships no types

@@ -7,7 +7,8 @@ what was asked for but never arrived is counted.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".json", ".parquet")
 """Tables that a folder may hold beside files of structures; `.gz` after them is fine too."""
-OWN_FILES = frozenset({"manifest.json", "metrics.json", "package.json", "run.json", "settings.json"})
+OWN_FILES = frozenset({"evaluation.json", "manifest.json", "metrics.json", "package.json", "run.json", "settings.json"})
 """JSON files that tell of structures without holding any."""
 
 
@@ -49,20 +50,32 @@ class Inputs:
     left_out: tuple[str, ...] = ()
 
 
-def read_inputs(source: str | Path | Iterable[Crystal | Row]) -> Inputs:
+def read_inputs(source: str | Path | Iterable[Crystal | Row], asked: int | None = None) -> Inputs:
     """Return the rows of a path (anything that `readers.open_source` reads, or a folder of tables) or of crystals.
+
+    Of a run folder the table is read, of an evaluation's folder its rows. Overlapping atoms are no reason here to
+    reject a row: to find them is the check's matter.
+
+    Parameters
+    ----------
+    asked
+        Structures that were asked for, where that is known: an unfinished run may only be read then.
 
     Raises
     ------
     MateriumError
-        If there is nothing at the path, nothing in it that could be a structure, or the list is empty.
+        If there is nothing at the path, nothing in it that could be a structure, a run that is not finished, or the
+        list is empty.
     """
     if not isinstance(source, str | Path):
         return _from_crystals(list(source))
     path = Path(source)
-    rows, left_out = _from_folder(path) if _is_plain_folder(path) else (list(readers.read(path)), ())
+    if asked is None and _is_unfinished(path):
+        raise MateriumError(f"{path} is an unfinished run; finish it, or give --n-asked")
+    rows, left_out = _from_folder(path) if _is_plain_folder(path) else (list(readers.read(_table_of(path))), ())
     if not rows:
         raise DataError(f"{path} holds no rows; at least one structure is needed")
+    rows = [_with_overlaps(row) for row in rows]
     return Inputs(rows, str(source), _digest(rows), left_out)
 
 
@@ -73,6 +86,11 @@ def check_asked(asked: int | None, arrived: int) -> int:
             f"--n-asked {asked} is less than the {arrived} rows that arrived; give how many were asked for"
         )
     return arrived if asked is None else asked
+
+
+def _with_overlaps(row: Row) -> Row:
+    """The row with its crystal where only overlapping atoms spoke against it: it is readable, and to be judged."""
+    return row if row.overlapping is None else readers.Row(row.id, row.overlapping, row.properties)
 
 
 def _from_crystals(items: Sequence[Crystal | Row]) -> Inputs:
@@ -94,9 +112,27 @@ def _digest(rows: Iterable[Row]) -> str:
 
 
 def _is_plain_folder(path: Path) -> bool:
-    """A folder of files, neither a run of `materium generate` nor an array cache: the readers know these by name."""
+    """A folder of files: no run of `materium generate`, no array cache, which the readers know, and no evaluation."""
     known = ("run.json", "num_atoms.npy")
-    return path.is_dir() and not any((path / name).exists() for name in known)
+    return path.is_dir() and _table_of(path) == path and not any((path / name).exists() for name in known)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether the folder is that of a run that was stopped; what `run.json` of others says is not our matter."""
+    try:
+        found = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("finished") is False
+
+
+def _table_of(path: Path) -> Path:
+    """The table of a run or an evaluation, of a stopped run the folder of its parts; anything else as it is."""
+    if (path / "run.json").is_file() and (path / "structures.extxyz").is_file():
+        tables = [path / "structures.parquet", *([path / "parts"] if any(path.glob("parts/*.parquet")) else [])]
+    else:
+        tables = [path / "rows.parquet"] if (path / "evaluation.json").is_file() else []
+    return next((table for table in tables if table.exists()), path)
 
 
 def _from_folder(path: Path) -> tuple[list[Row], tuple[str, ...]]:
@@ -125,7 +161,7 @@ def _rows_of(file: Path, name: str, *, alone: bool) -> list[Row]:
     rows: list[Row] = []
     try:
         for row in readers.read(file):
-            rows += [readers.Row(name, row.crystal, row.properties, row.reason) if alone else row]
+            rows += [replace(row, id=name) if alone else row]
     except MateriumError as error:
         rows.append(readers.Row(name, None, {}, str(error)))
     return rows

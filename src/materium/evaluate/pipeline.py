@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,10 @@ class Settings:
         unknown = sorted(set(self.skip) - set(STAGES))
         if unknown:
             raise MateriumError(f"no stage {unknown[0]!r} that could be left out; there are {', '.join(STAGES)}")
-        if self.fmax <= 0 or self.max_steps < 0:
-            raise MateriumError(f"fmax {self.fmax:g} must be positive, and max_steps {self.max_steps} not negative")
+        if not 0 < self.fmax < inf or self.max_steps < 0:
+            raise MateriumError(
+                f"fmax {self.fmax:g} must be positive and finite, and max_steps {self.max_steps} not negative"
+            )
         implied = {stage for stage, needed in NEEDS.items() if needed in self.skip}
         object.__setattr__(self, "skip", frozenset(self.skip) | implied)
 
@@ -148,7 +151,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
         If the source cannot be read, potential and reference do not fit, or the folder holds something else.
     """
     chosen = settings or Settings()
-    inputs = read_inputs(source)
+    inputs = read_inputs(source, chosen.n_asked)
     asked = check_asked(chosen.n_asked, len(inputs.rows))
     tools = Tools.open(chosen)
     place = None if out is None else results.Folder(Path(out), _identity(inputs, chosen, tools), command, source)
@@ -206,7 +209,7 @@ def _judge(inputs: Inputs, settings: Settings, tools: Tools, runner: _Runner) ->
     for index, crystal in crystals.items():
         rows[index].update(tools.groups(rows[index], crystal))
     for row in rows:
-        row.update(final_verdicts(row))
+        row.update(final_verdicts(row, set(STAGES) - settings.skip))
     return rows
 
 
@@ -267,8 +270,9 @@ def _has_relaxed(row: Mapping[str, Any]) -> bool:
 
 
 def _missing(settings: Settings) -> frozenset[str]:
-    """Stages that do not run, and SMACT where it is not installed: what needs them has no figure."""
-    return settings.skip if find_spec("smact") else settings.skip | {"smact"}
+    """Stages that do not run, SMACT where it is not installed, moving without steps: what needs them has no figure."""
+    smact = set() if find_spec("smact") else {"smact"}
+    return settings.skip | smact | (set() if settings.max_steps else {"move"})
 
 
 def _identity(inputs: Inputs, settings: Settings, tools: Tools) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 Two crystals match where pymatgen's StructureMatcher, at ltol 0.3, stol 0.5 and 10°, says so; their distance is its
 root mean square displacement, in units of the cube root of the volume per atom. As in the evaluation of CDVAE (Xie et
-al., ICLR 2022) and DiffCSP (Jiao et al., NeurIPS 2023) a prediction that is not valid matches nothing. Unlike there,
-RMSE stands beside the number of matches that it is a mean of, and no crystal of the table leaves the denominator.
+al., ICLR 2022) and DiffCSP (Jiao et al., NeurIPS 2023) a prediction that is not valid matches nothing, but valid means
+less here: there the composition must pass SMACT's test too, so that no prediction of a composition that fails it ever
+matches, and theirs are the lower rates. Also unlike there, RMSE stands beside the number of matches that it is a mean
+of, and no crystal of the table leaves the denominator.
 
 METRe, "match everything to reference", and cRMSE are those of Martirossyan et al., arXiv:2509.12178, as understood
 here. METRe: a crystal of the table counts as found when *any* prediction for any crystal of the table with its reduced
@@ -77,7 +79,8 @@ FIGURES: Mapping[str, Figure] = {
 """By their names in `metrics.json`."""
 DEFINITIONS: Mapping[str, str] = {
     "match": f"StructureMatcher, ltol {LENGTH_TOLERANCE}, stol {SITE_TOLERANCE}, {ANGLE_TOLERANCE:g} degrees; "
-    "a prediction that is not valid (atoms under 0.5 Å apart, absurd volume) matches nothing",
+    "a prediction that is not valid (atoms under 0.5 Å apart, absurd volume) matches nothing; "
+    "CDVAE and DiffCSP ask in addition that the composition passes SMACT's test, which is not asked here",
     "denominator": "all crystals of the table, or all with so few atoms in the primitive cell; "
     "those that were not asked for or cannot be read are misses",
     "interval": "95 %, Wilson",

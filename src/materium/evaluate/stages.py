@@ -126,7 +126,7 @@ def _results(
     stage: Stage, items: Mapping[int, Item], jobs: Sequence[Job], processes: int
 ) -> Iterator[tuple[Job, list[Columns]]]:
     """Jobs with their columns, in the order in which they end."""
-    if processes == 1 or len(jobs) < 2:
+    if processes == 1 or not jobs:  # one job needs a process of its own too: it may die of a crystal
         for job in jobs:
             yield job, stage.work([items[index] for index in job])
         return

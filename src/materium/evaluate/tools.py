@@ -13,6 +13,7 @@ from materium.evaluate.classes import classes_of
 from materium.evaluate.distributions import compare
 from materium.evaluate.hull import Hull
 from materium.evaluate.novelty import Known
+from materium.evaluate.reference import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,12 +76,14 @@ class Tools:
 
 
 def _reference(settings: Settings) -> Reference:
+    """The reference that is named, else the potential's; without a hull its energies do not matter, so the default."""
     from materium.evaluate import reference
 
     try:
-        return reference.load(settings.reference or settings.potential_name)
+        return reference.load(settings.reference or (settings.potential_name if settings.runs("hull") else DEFAULT))
     except MateriumError as error:
-        raise MateriumError(f"{error}; or leave out what needs it: --skip novel,hull") from error
+        advice = f"leave out what needs it: --skip novel,hull, or only the hull: --reference {DEFAULT} --skip hull"
+        raise MateriumError(f"{error}; or {advice}") from error
 
 
 def _potential(settings: Settings) -> Potential:

@@ -92,14 +92,12 @@ def _novelty(crystal: Crystal, known: Known) -> Columns:
 
 def relaxation(crystals: Sequence[Crystal], potential: str | Potential, fmax: float, max_steps: int) -> list[Columns]:
     """Return what relaxing makes of the crystals; with `max_steps` 0 they stay, and only their energies are taken."""
-    from materium.relax.relaxer import relax, single_points
+    from materium.relax.relaxer import relax
 
     model = loaded(potential) if isinstance(potential, str) else potential
-    if max_steps == 0:
-        energies = single_points(crystals, model)
-        return [_as_made(crystal, energy) for crystal, energy in zip(crystals, energies, strict=True)]
     found = relax(crystals, model, fmax=fmax, max_steps=max_steps)
-    return [_relaxed(crystal, result) for crystal, result in zip(crystals, found, strict=True)]
+    columns = _relaxed if max_steps else _as_made
+    return [columns(crystal, result) for crystal, result in zip(crystals, found, strict=True)]
 
 
 @cache
@@ -110,9 +108,10 @@ def loaded(spec: str) -> Potential:
     return potential(spec)
 
 
-def _as_made(crystal: Crystal, energy: float | None) -> Columns:
-    if energy is None:
-        return {"relax_status": "error", "relax_reason": "the potential gives no energy"}
+def _as_made(crystal: Crystal, result: Relaxation) -> Columns:
+    if not isfinite(result.energy):
+        return {"relax_status": "error", "relax_reason": result.reason}
+    energy = result.energy
     columns = {"relax_status": "single_point", "relax_steps": 0, "energy_as_made": energy, "energy": energy}
     return plain({**columns, **_structure(crystal)})
 

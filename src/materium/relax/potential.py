@@ -43,7 +43,7 @@ class Prediction:
         return bool(np.isfinite(self.energy) and np.isfinite(self.forces).all() and np.isfinite(self.stress).all())
 
 
-FAILURES = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+FAILURES = (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What libraries of potentials raise on a crystal that they cannot bear; they have no type of their own."""
 
 
@@ -69,6 +69,15 @@ class Potential(ABC):
 
         One crystal out of reach never raises and never changes what is said of the others; no crystal is altered.
         """
+
+    def why_none(self, crystal: Crystal) -> str:  # noqa: ARG002 - for those that know more
+        """Return one line on why there is no prediction for a crystal that has got none."""
+        return "gives no energy: an element it does not know, or an atom without neighbours"
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error of a package that is not ours says, in one line, or its type where it says nothing."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 class BatchedPotential(Potential):

@@ -16,7 +16,7 @@ import numpy as np
 
 from materium.crystal import Crystal, fault
 from materium.errors import CrystalError, MateriumError
-from materium.relax.potential import FAILURES, Prediction
+from materium.relax.potential import FAILURES, Prediction, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -162,8 +162,8 @@ def single_points(
 
 
 def _check_bounds(*, fmax: float, max_steps: int, sites_at_once: int) -> None:
-    if not fmax > 0:
-        raise MateriumError(f"{fmax=} eV/Å; a positive bound on forces is needed")
+    if not 0 < fmax < np.inf:
+        raise MateriumError(f"{fmax=} eV/Å; a positive, finite bound on forces is needed")
     if max_steps < 0:
         raise MateriumError(f"{max_steps=}; no negative number of steps is possible")
     if sites_at_once < 1:
@@ -193,10 +193,10 @@ def _predict(potential: Potential, crystals: list[Crystal]) -> list[Prediction |
         raise  # the potential itself is missing or misused
     except FAILURES as error:
         if len(crystals) == 1:
-            return [f"{potential.name} failed: {' '.join(str(error).split())[:160] or type(error).__name__}"]
+            return [f"{potential.name} failed: {one_line(error)}"]
         return [_predict(potential, [crystal])[0] for crystal in crystals]
-    none = f"{potential.name} gives no energy: an element it does not know, or an atom without neighbours"
-    return [none if prediction is None else prediction for prediction in found]
+    pairs = zip(crystals, found, strict=True)
+    return [f"{potential.name} {potential.why_none(crystal)}" if one is None else one for crystal, one in pairs]
 
 
 class _Run:

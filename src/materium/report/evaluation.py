@@ -214,7 +214,11 @@ def best(rows: Sequence[Row], most: int = BEST) -> list[Row]:
 def _gallery(rows: Sequence[Row]) -> str:
     chosen = best(rows)
     if not chosen:
-        return section_of("best", "The best", "<p>No row is valid.</p>\n")
+        valid = any(row.get("valid") for row in rows)
+        why = (
+            "None of the rows that have an energy above the hull is unique and novel." if valid else "No row is valid."
+        )
+        return section_of("best", "The best", f"<p>{why}</p>\n")
     figures = "".join(
         f"<figure>{picture(_shown(row))}<figcaption>{escaped(row['formula'])}<br>{escaped(row['id'])}</figcaption></figure>\n"
         for row in chosen

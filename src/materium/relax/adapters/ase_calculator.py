@@ -17,7 +17,7 @@ import numpy as np
 
 from materium.convert import to_atoms
 from materium.errors import MateriumError
-from materium.relax.potential import FAILURES, Potential, Prediction
+from materium.relax.potential import FAILURES, Potential, Prediction, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from materium.crystal import Crystal
 
     Factory = Callable[[], Any]
+
+_BROKEN = (*FAILURES, AttributeError, ImportError, SyntaxError)
+"""What modules and factories that are not ours raise."""
 
 
 class ASECalculator(Potential):
@@ -54,26 +57,38 @@ class ASECalculator(Potential):
 
     def predict(self, crystals: Sequence[Crystal]) -> list[Prediction | None]:
         """Return a prediction for each crystal, None where the calculator fails."""
-        return [self._predict(crystal) for crystal in crystals]
+        found = [self._tried(crystal) for crystal in crystals]
+        return [one if isinstance(one, Prediction) else None for one in found]
 
-    def _predict(self, crystal: Crystal) -> Prediction | None:
+    def why_none(self, crystal: Crystal) -> str:
+        """Return what the calculator says when it is asked once more."""
+        found = self._tried(crystal)
+        return f"failed: {one_line(found)}" if isinstance(found, Exception) else "failed, though not a second time"
+
+    def _tried(self, crystal: Crystal) -> Prediction | Exception:
+        try:
+            return self._predict(crystal)
+        except FAILURES as error:
+            if hasattr(self._calculator, "reset"):
+                self._calculator.reset()  # else it may take half of a result for one, when the same crystal comes again
+            return error
+
+    def _predict(self, crystal: Crystal) -> Prediction:
         atoms = to_atoms(crystal)
         atoms.calc = self._calculator
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # those of packages that are not ours
-                energy = atoms.get_potential_energy()  # type: ignore[no-untyped-call] # ASE is typed in parts
-                forces = atoms.get_forces()  # type: ignore[no-untyped-call]
-                stress = atoms.get_stress(voigt=False)  # type: ignore[no-untyped-call]
-        except FAILURES:
-            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of packages that are not ours
+            energy = atoms.get_potential_energy()  # type: ignore[no-untyped-call] # ASE is typed in parts
+            forces = atoms.get_forces()  # type: ignore[no-untyped-call]
+            stress = atoms.get_stress(voigt=False)  # type: ignore[no-untyped-call]
         return Prediction(float(energy), np.array(forces, dtype=np.float64), np.array(stress, dtype=np.float64))
 
 
 def imported(spec: str) -> Potential:
     """Return the calculator that `package.module:Factory`, a class or function without arguments, makes.
 
-    Its scale of energies is not known, so that it meets no hull but its own.
+    Its scale of energies is not known, so that it has the scheme `none`: labels of DFT are of no use to it, and its
+    name and version keep it from every hull but its own.
 
     Raises
     ------
@@ -81,7 +96,7 @@ def imported(spec: str) -> Potential:
         If there is no such thing, it cannot be made without arguments, or it makes no calculator with a stress.
     """
     package = re.split(r"[.:]", spec)[0]
-    return ASECalculator(_made(spec, _attribute(spec)), spec, _version_of(package), "unknown")
+    return ASECalculator(_made(spec, _attribute(spec)), spec, _version_of(package), "none")
 
 
 def ready(name: str) -> Potential:
@@ -91,6 +106,8 @@ def ready(name: str) -> Potential:
         calculator = factory()
     except ImportError as error:
         raise MateriumError(f"{package} is needed ({error}); install it with: pip install {package}") from error
+    except _BROKEN as error:
+        raise MateriumError(f"{package} made no calculator ({one_line(error)}); are its weights there?") from error
     return ASECalculator(calculator, name, f"{weights} ({package} {_version_of(package)})", "uncorrected")
 
 
@@ -126,8 +143,11 @@ def _attribute(spec: str) -> Factory:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found: Factory = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MateriumError(f"no calculator {spec!r} ({error}); package.module:Factory must be importable") from error
+    except _BROKEN as error:
+        raise MateriumError(
+            f"no calculator {spec!r} ({one_line(error)}); package.module:Factory must be importable, "
+            "and a file of the working directory is once you run with PYTHONPATH=."
+        ) from error
     return found
 
 
@@ -136,6 +156,8 @@ def _made(spec: str, factory: Factory) -> Any:  # noqa: ANN401 - ASE's base type
         return factory()
     except TypeError as error:
         raise MateriumError(f"{spec!r} cannot be called without arguments ({error}); wrap it in a function") from error
+    except _BROKEN as error:
+        raise MateriumError(f"{spec!r} made no calculator ({one_line(error)}); mend it, or name another") from error
 
 
 def _version_of(package: str) -> str:
