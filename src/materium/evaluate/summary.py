@@ -29,7 +29,7 @@ METASTABLE = 0.1
 """eV/atom above the hull; the field's bound for what may be made."""
 ROUNDING = 1e-4
 """eV/atom; a crystal that is on the hull comes out a little above it: references hold float32, and a network's energies
-change by some 1e-5 with the batch that a crystal is in."""
+change in the last digits with the batch that a crystal is in."""
 RELAXED = ("converged", "max_steps", "single_point")
 """Statuses with which a row has an energy."""
 
