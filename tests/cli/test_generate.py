@@ -275,6 +275,8 @@ def nobody() -> Iterator[None]:
     if user == 0:
         os.seteuid(NOBODY)
     try:
+        if not os.access(__file__, os.R_OK, effective_ids=True):
+            pytest.skip("the checkout is in a folder that nobody may read")
         yield
     finally:
         os.seteuid(user)

@@ -18,8 +18,8 @@ from materium.elements import masses
 from materium.evaluate.measure import hhi
 from materium.generate.request import Request
 from materium.model.candidates import BROKEN, open_formula
-from materium.model.config import ModelConfig
-from materium.model.tally import ATOMS, COSINES, LENGTHS, MASS, SUMS, WAVES, Tally, TallyEncoder
+from materium.model.config import WAVES, ModelConfig
+from materium.model.tally import ATOMS, COSINES, LENGTHS, MASS, SUMS, Tally, TallyEncoder
 from materium.model.transformer import Transformer
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
 from materium.tokens.vocab import known_species

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from materium.errors import MateriumError
 from materium.tokens.tokenizer import TokenizerConfig
 
+WAVES = 24
+"""Fourier features of a number: 24 divides the grid, so they are equal at symmetry-equivalent special positions."""
+
 
 @dataclass(frozen=True)
 class Seen:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from materium.elements import masses, production
 from materium.model.candidates import Candidates, Sums, open_formula, targets
 from materium.model.conditions import waves
+from materium.model.config import WAVES
 from materium.properties import scalar_names
 from materium.tokens.tokenizer import Tokenizer
 from materium.tokens.vocab import Role
@@ -36,8 +37,6 @@ MAX_UNITS = 20
 MAX_LEFT = 64
 """Sites that are left above this share one embedding."""
 HIDDEN = 128
-WAVES = 24
-"""As many as a number's embedding has."""
 RIDGE = 3.0
 """As many crystals as pull a species towards the mean volume."""
 LEAST_VOLUME = 1.0

@@ -11,14 +11,13 @@ from torch.nn import functional
 
 from materium.model.attention import Attention, KeyValueCache, rotary
 from materium.model.conditions import ConditionEncoder, Conditions
+from materium.model.config import WAVES
 from materium.model.tally import Tally, TallyEncoder
 from materium.tokens.vocab import Role, Vocabulary
 
 if TYPE_CHECKING:
     from materium.model.config import ModelConfig
 
-WAVES = 24
-"""Fourier features of a number: 24 divides the grid, so they are equal at symmetry-equivalent special positions."""
 INIT_STD = 0.02
 
 
