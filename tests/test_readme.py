@@ -26,7 +26,7 @@ SUBSTITUTIONS = {
 }
 """All that is run otherwise than as it is written; `data/` in the README stands for the reader's own tables."""
 
-NEEDS_DATA = re.compile(r"(^|\s)data/")
+NEEDS_DATA = re.compile(r"(^|\s)(data/|shards\b|runs/tiny\b)")  # and what is made of them
 TIMEOUT_SECONDS = 240
 
 
