@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,3 +94,18 @@ def test_process_that_dies_costs_one_row() -> None:
     found = run(stage, few, Journal(None), processes=2)
     assert found.pop(13) == {"square": None, "why": DIED}
     assert found == {number: EXPECTED[number] for number in (3, 5, 14)}
+
+
+def test_crystal_that_kills_a_run_of_one_process_stops_no_second_one(tmp_path: Path) -> None:
+    stage = Stage("squares", squares_unless_unlucky, 2, {"square": None}, "why")
+    few = {number: number for number in (3, 5, 13, 14)}
+    first = get_context("spawn").Process(target=run, args=(stage, few, Journal(tmp_path / "squares.jsonl")))
+    first.start()
+    first.join()
+    assert first.exitcode != 0
+    journal = Journal(tmp_path / "squares.jsonl")
+    assert journal.columns == {number: EXPECTED[number] for number in (3, 5)}
+    found = run(stage, few, journal)
+    assert found.pop(13) == {"square": None, "why": DIED}
+    assert found == {number: EXPECTED[number] for number in (3, 5, 14)}
+    assert journal.suspect is None

@@ -53,6 +53,13 @@ def test_every_row_is_in_the_denominator() -> None:
     assert found["msun"] == (3, 8)
 
 
+def test_movement_of_those_that_kept_their_structure_has_its_own_mean() -> None:
+    moved = [row(), row(matched=False, rmsd=1.2)]
+    found = summarise(moved, 2, ())["metrics"]
+    assert (found["rmsd"]["n"], found["rmsd"]["value"]) == (2, pytest.approx(0.605))
+    assert (found["rmsd_of_matched"]["n"], found["rmsd_of_matched"]["value"]) == (1, 0.01)
+
+
 def test_what_never_arrived_counts_as_failed() -> None:
     assert {of for _, of in values(20).values()} == {20}
 

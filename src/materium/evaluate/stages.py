@@ -67,6 +67,23 @@ class Journal:
             for line in _whole_lines(path):
                 self._take(json.loads(line))
 
+    @property
+    def suspect(self) -> Job | None:
+        """The job that a run of one process was at when it ended: one of its crystals may have killed it."""
+        mark = self._mark
+        return tuple(json.loads(mark.read_text(encoding="utf-8"))) if mark is not None and mark.exists() else None
+
+    def begin(self, job: Job) -> None:
+        """Note what is worked on from now until `add`."""
+        if self._mark is not None:
+            part = self._mark.with_suffix(".part")
+            part.write_text(json.dumps(job), encoding="utf-8")
+            part.replace(self._mark)
+
+    @property
+    def _mark(self) -> Path | None:
+        return None if self.path is None else self.path.with_suffix(".begun")
+
     def add(self, found: Mapping[int, Columns]) -> None:
         """Append the columns of some rows, by index, as one line."""
         line = json.dumps({str(index): columns for index, columns in found.items()}, allow_nan=False)
@@ -75,6 +92,8 @@ class Journal:
                 file.write(line + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+        if self._mark is not None:
+            self._mark.unlink(missing_ok=True)
         self._take(json.loads(line))  # as a resumed run will read it: both go on with the same values
 
     def _take(self, line: Mapping[str, Columns]) -> None:
@@ -105,7 +124,7 @@ def run(  # noqa: PLR0913 - all but the first three have a use in every run
     jobs = _jobs(stage, sorted(items))
     left = [job for job in jobs if not journal.columns.keys() >= set(job)]
     done = sum(map(len, jobs)) - sum(map(len, left))
-    for job, found in _results(stage, items, left, processes):
+    for job, found in _results(stage, items, left, processes, journal):
         if len(found) != len(job):
             raise DataError(f"stage {stage.name} gave {len(found)} results for {len(job)} rows; this is a bug")
         journal.add(dict(zip(job, found, strict=True)))
@@ -123,12 +142,11 @@ def _jobs(stage: Stage, indices: Sequence[int]) -> list[Job]:
 
 
 def _results(
-    stage: Stage, items: Mapping[int, Item], jobs: Sequence[Job], processes: int
+    stage: Stage, items: Mapping[int, Item], jobs: Sequence[Job], processes: int, journal: Journal
 ) -> Iterator[tuple[Job, list[Columns]]]:
     """Jobs with their columns, in the order in which they end."""
     if processes == 1 or not jobs:  # one job needs a process of its own too: it may die of a crystal
-        for job in jobs:
-            yield job, stage.work([items[index] for index in job])
+        yield from _one_by_one(stage, items, jobs, journal)
         return
     finished: set[Job] = set()
     try:
@@ -142,6 +160,20 @@ def _results(
         for job in jobs:
             if job not in finished:
                 yield job, _salvaged(stage, [items[index] for index in job])
+
+
+def _one_by_one(
+    stage: Stage, items: Mapping[int, Item], jobs: Sequence[Job], journal: Journal
+) -> Iterator[tuple[Job, list[Columns]]]:
+    """Jobs in this process, but for the one in which a run ended before: it would never get past it."""
+    suspect = journal.suspect
+    for job in jobs:
+        todo = [items[index] for index in job]
+        if job == suspect:
+            yield job, _salvaged(stage, todo)
+        else:
+            journal.begin(job)
+            yield job, stage.work(todo)
 
 
 def _salvaged(stage: Stage, items: list[Item]) -> list[Columns]:

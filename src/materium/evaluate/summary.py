@@ -161,13 +161,14 @@ METRICS = (
 
 MEANS = {
     "rmsd": ("Å between the structures as made and relaxed, see the documentation of `rmsd`", "relax"),
+    "rmsd_of_matched": ("the same, of those alone that StructureMatcher calls equal as made and relaxed", "move"),
     "energy_above_hull": ("eV/atom above the hull, where it is known", "hull"),
     "energy_change": ("eV/atom won by relaxing", "relax"),
     "volume_change": ("relative change of the volume by relaxing", "relax"),
     "relax_steps": ("steps of the relaxation", "move"),
     "num_sites": ("sites of the primitive cell", ""),
 }
-"""Columns with a mean, and the stage they need."""
+"""Columns with a mean, and the stage they need; `rmsd_of_matched` is `rmsd` where `matched`."""
 
 MATTERGEN = {
     "avg_structure_validity": "apart",
@@ -247,10 +248,16 @@ def means(rows: Sequence[Row], skipped: Collection[str]) -> dict[str, Figure]:
     """Return mean and median of the columns in `MEANS` over the rows that have a value, and how many these are."""
     found = {}
     for name, (definition, needs) in MEANS.items():
-        values = [row[name] for row in rows if row.get(name) is not None]
+        values = [value for row in rows if (value := _value(row, name)) is not None]
         if values and needs not in skipped:
             found[name] = _mean(values, f"mean over rows with a value: {definition}")
     return found
+
+
+def _value(row: Row, name: str) -> float | None:
+    if name == "rmsd_of_matched":
+        return row.get("rmsd") if row.get("matched") else None
+    return row.get(name)
 
 
 def _mean(values: Sequence[float], definition: str) -> Figure:
