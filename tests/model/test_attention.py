@@ -60,6 +60,18 @@ def test_cache_keeps_the_rows_that_are_named() -> None:
     cache = KeyValueCache(config, 3, 4, torch.zeros(1))
     keys = torch.arange(3.0)[:, None, None, None].expand(3, 2, 4, 4)
     cache.append(0, keys, -keys)
+    cache.length = 4
     cache.keep(torch.tensor([2, 0]))
     assert cache.keys[0, :, 0, 0, 0].tolist() == [2, 0]
     assert cache.values[0, :, 0, 0, 0].tolist() == [-2, 0]
+
+
+def test_sentences_that_keep_their_place_are_not_copied() -> None:
+    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
+    cache = KeyValueCache(config, 4, 4, torch.zeros(1))
+    keys = torch.arange(4.0)[:, None, None, None].expand(4, 2, 2, 4)
+    cache.append(0, keys, -keys)
+    cache.length, where = 2, cache.keys.data_ptr()
+    cache.keep(torch.tensor([0, 3, 2]))
+    assert cache.keys[0, :, 1, 1, 3].tolist() == [0, 3, 2]
+    assert cache.keys.data_ptr() == where

@@ -129,9 +129,8 @@ def test_a_fresh_tally_says_nothing() -> None:
     margin = encoder(tokens, roles, tally_of(encoder, density=3.0, reduced_formula="TiO2"))
     hidden = torch.randn(1, tokens.shape[1], config.width)
     assert not margin.before.any()
-    chosen = encoder.choose(hidden, roles, margin)
-    torch.testing.assert_close(chosen[..., : config.width], hidden)
-    scores = chosen[..., config.width :]
+    torch.testing.assert_close(encoder.note(hidden, margin), hidden)
+    scores = encoder.candidates(hidden, roles, margin.sums, margin.conditions)
     assert not scores[(scores != 0).logical_and(scores > BROKEN)].any()
 
 

@@ -45,6 +45,21 @@ def test_cached_logits_equal_those_of_one_pass(positions: str, prefix: str, kv_h
     torch.testing.assert_close(torch.cat(found, dim=1), logits(model, tokens, roles, conditions), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("lattice_first", [False, True])
+@torch.inference_mode()
+def test_logits_of_a_part_of_the_vocabulary_are_those_of_the_whole(lattice_first: bool) -> None:
+    """Whatever role comes next: what candidates gain is left out only where it is nothing."""
+    model, grammar = tiny_model(), grammar_of()
+    tokens, roles = sentences(grammar, lattice_first=lattice_first)
+    whole = logits(model, tokens, roles, told(len(tokens), lattice_first=lattice_first))
+    outlook = model.read(tokens, roles, told(len(tokens), lattice_first=lattice_first), None, model.table())
+    for role in map(Role, roles[:, 1:].unique().tolist()):
+        rows, columns = (roles[:, 1:] == role).nonzero().T
+        part = model.logits_at(role, grammar.spans[role], outlook, model.table())[rows, columns]
+        expected = whole[rows, columns][:, grammar.spans[role]]
+        torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("positions", "prefix"), list(product(["standard", "blockwise"], ["sum", "separate"])))
 @torch.inference_mode()
 def test_later_tokens_never_change_earlier_logits(positions: str, prefix: str) -> None:

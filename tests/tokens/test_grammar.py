@@ -114,6 +114,10 @@ def test_masks_are_those_of_the_slow_grammar(*, species_first: bool, lattice_fir
         for row, mask in enumerate(masks):
             legal = slow_legal(tokenizer, tokens[row, :step].tolist(), lattice_first=lattice_first)
             assert set(mask.nonzero()[:, 0].tolist()) == legal
+        for role in state.role.unique().tolist():
+            rows, span = state.role == role, grammar.spans[role]
+            assert torch.equal(grammar.mask_at(Role(role), state.keep(rows)), masks[rows][:, span])
+            assert int(masks[rows][:, span].sum()) == int(masks[rows].sum()), "nothing legal lies outside"
 
 
 @pytest.mark.parametrize(("species_first", "lattice_first"), LAYOUTS)

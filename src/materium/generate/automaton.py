@@ -17,13 +17,11 @@ import torch
 from materium.tokens.vocab import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     from materium.generate.constraints import Composition, Constraints
-    from materium.tokens.grammar import Grammar, State
+    from materium.tokens.grammar import Grammar
     from materium.tokens.vocab import Species, Vocabulary
 
 Standing: TypeAlias = tuple[tuple[int, ...], int, int]
@@ -263,25 +261,24 @@ class Keeper:
         chosen = rows.tolist()
         self.automata, self.states = [self.automata[i] for i in chosen], self.states[chosen]
 
-    def mask(self, legal: Tensor, state: State) -> Tensor:
-        """Return the legal tokens, (B, tokens), less those from which a constraint could not be met."""
-        roles = state.role.cpu().numpy()
-        vocab = self.grammar.tokenizer.vocab
-        starts, names = roles == int(self.grammar.first_of_site), roles == int(Role.SPECIES)
-        if not (starts | names).any():
+    def mask(self, role: Role, legal: Tensor, first: int, places: NDArray[np.int64]) -> Tensor:
+        """Return the legal tokens less those from which a constraint could not be met.
+
+        `legal`, shape (B, part), are those of the part of the vocabulary from token `first` on, for the sentences at
+        `places`, in all of which `role` comes next.
+        """
+        starts, names = role == self.grammar.first_of_site, role == Role.SPECIES
+        if not (starts or names):
             return legal
-        allowed = np.ones((len(roles), vocab.first_number), dtype=bool)
-        more = np.ones(len(roles), dtype=bool)
-        for automaton, rows in self._groups(starts | names):
-            table = automaton.legal(self.states[rows])
-            allowed[rows, vocab.first_species :] = table[:, :-1]
-            allowed[rows, : vocab.first_species] = (table[:, -1] | ~starts[rows])[:, None]
-            more[rows] = table[:, :-1].any(axis=1)
-        allowed[~names, vocab.first_species :] = True
-        result = legal.clone()
-        result[:, : vocab.first_number] &= torch.from_numpy(allowed).to(legal.device)
-        closed = torch.from_numpy(starts & ~more).to(legal.device)
-        result[:, vocab.first_species :] &= ~closed[:, None]
+        table = torch.from_numpy(self._tables(places)).to(legal.device)
+        vocab, result = self.grammar.tokenizer.vocab, legal.clone()
+        marks, species = vocab.first_species - first, vocab.first_number - first
+        if starts:
+            result[:, :marks] &= table[:, -1:]
+        if names:
+            result[:, marks:species] &= table[:, :-1]
+        else:
+            result[:, marks:] &= table[:, :-1].any(dim=1, keepdim=True)
         return result
 
     def take(self, tokens: Tensor) -> None:
@@ -293,12 +290,14 @@ class Keeper:
             if automaton is not None:
                 self.states[row] = automaton.advance(int(self.states[row]), int(chosen[row]))
 
-    def _groups(self, asked: NDArray[np.bool_]) -> Iterator[tuple[Automaton, NDArray[np.int64]]]:
-        """Each automaton with the rows that it rules, of those asked for."""
-        different = {id(automaton): automaton for automaton in self.automata if automaton is not None}
-        owners = np.array([id(automaton) for automaton in self.automata])
-        for key, automaton in different.items():
-            yield automaton, np.flatnonzero((owners == key) & asked)
+    def _tables(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which species may come next in some sentences and, last, whether their atoms may end."""
+        tables = np.ones((len(places), len(self.grammar.tokenizer.vocab.species) + 1), dtype=bool)
+        ruling = [self.automata[place] for place in places]
+        for automaton in {id(one): one for one in ruling if one is not None}.values():
+            rows = np.array([one is automaton for one in ruling])
+            tables[rows] = automaton.legal(self.states[places[rows]])
+        return tables
 
 
 def _counts(composition: Composition, elements: list[int]) -> tuple[int, ...]:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from materium.generate import sample
 from materium.generate.automaton import Keeper
 from materium.model.attention import KeyValueCache
-from materium.tokens.vocab import PAD, SOS, Role
+from materium.tokens.vocab import EOS, PAD, SOS, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from materium.generate.plan import Plan
     from materium.generate.targets import Value
+    from materium.model.candidates import Outlook
     from materium.model.conditions import Conditions
     from materium.model.transformer import Transformer
     from materium.tokens.grammar import Grammar
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 ROW_STEP = 16
 """Rows of a batch are a multiple of it: matrix products of fewer rows take another path through the CPU's kernels,
 whose last bits differ, and structure i must not depend on the size of the batch."""
-KEEP_SHARE = 0.75
-"""Finished sentences are dropped from the batch once fewer than this share is still being written."""
 FREE = -1
 """In given tokens: the model chooses."""
 
@@ -61,117 +60,158 @@ class Sample:
 
 
 @torch.inference_mode()
-def write_batch(
-    model: Transformer, grammar: Grammar, plan: Plan, indices: range, given: Tensor | None = None
+def write_batch(  # noqa: PLR0913 - as `Decoding`
+    model: Transformer,
+    grammar: Grammar,
+    plan: Plan,
+    indices: range,
+    given: Tensor | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
 ) -> list[Sample]:
     """Return the sentences of some structures of a request, in their order.
 
     `given`, shape (B, tokens), holds the tokens that each sentence must have, and `FREE` where the model chooses.
+    `dtype` is the type of the blocks' matrix products, float32 or bfloat16.
     """
-    batch = Decoding(model, grammar, plan, indices, given)
-    while not batch.done():
-        batch.step()
-        batch.shrink()
+    with torch.autocast(grammar.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        batch = Decoding(model, grammar, plan, indices, given, dtype=dtype)
+        while len(batch.rows):
+            batch.step()
     return batch.finished()
 
 
 class Decoding:
     """Sentences that are being written together; rows beyond the asked ones fill the batch up and are thrown away."""
 
-    def __init__(
-        self, model: Transformer, grammar: Grammar, plan: Plan, indices: range, given: Tensor | None = None
+    def __init__(  # noqa: PLR0913 - the parts of a request, and how it is worked out
+        self,
+        model: Transformer,
+        grammar: Grammar,
+        plan: Plan,
+        indices: range,
+        given: Tensor | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Begin the sentences of structures `indices`: [SOS] is written, and what follows it is known."""
         self.model, self.grammar, self.plan, self.indices = model, grammar, plan, indices
-        self.request = plan.request
-        count, steps, device = -(-len(indices) // ROW_STEP) * ROW_STEP, grammar.tokenizer.max_tokens, grammar.device
-        filled = [*indices, *[indices[-1]] * (count - len(indices))]
-        self.rows = torch.arange(count)
-        self.tokens = torch.full((count, steps), PAD)
-        self.likelihood = torch.zeros(count, dtype=torch.float64)
+        self.request, device = plan.request, grammar.device
+        filled, steps = _filled(np.array(indices)).tolist(), grammar.tokenizer.max_tokens
+        self.rows = torch.arange(len(filled), device=device)
+        self.tokens = torch.full((len(filled), steps), PAD, device=device)
+        self.likelihood = torch.zeros(len(filled), dtype=torch.float64, device=device)
         within = [plan.within(index) for index in filled]
         self.uniforms = sample.uniforms(self.request.seed, within, steps).to(device)
-        self.state = grammar.start(torch.full((count,), self.request.lattice_first, device=device))
+        self.state = grammar.start(torch.full((len(filled),), self.request.lattice_first, device=device))
         automata = plan.automata(filled)
         self.keeper = Keeper(automata, grammar) if any(automata) else None
-        self.given = None if given is None else given[[*range(len(indices)), *[-1] * (count - len(indices))]]
+        self.given = None if given is None else given[torch.from_numpy(_filled(np.arange(len(indices))))].to(device)
         self.column = 0
-        self.table = model.table()
+        with _exactly(device):
+            self.table = model.table()
         streams = [plan.told(filled)] if self.request.guidance != 0 else []
-        streams += [self.request.untold(count)] if self.request.guidance != 1 else []
+        streams += [self.request.untold(len(filled))] if self.request.guidance != 1 else []
         room = [model.conditions.positions(told) + steps for told in streams]
-        self.caches = [KeyValueCache(model.config, count, positions, self.table) for positions in room]
-        self.hidden: list[Tensor] = []
-        self._take(torch.full((count,), SOS, device=device), [told.to(device) for told in streams])
-
-    def done(self) -> bool:
-        """Whether every sentence has ended."""
-        return bool((self.state.role == Role.PAD).all())
+        like = torch.empty(0, dtype=dtype, device=device)
+        self.caches = [KeyValueCache(model.config, len(filled), positions, like) for positions in room]
+        self.outlooks: list[Outlook] = []
+        self._take(torch.full((len(filled),), SOS, device=device), [told.to(device) for told in streams])
 
     def step(self) -> None:
-        """Write one token of each sentence."""
-        logits = sample.mask(self._logits(), self.grammar.mask(self.state))
-        token = self._given(self._drawn(logits))
-        gained = logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
-        self.likelihood[self.rows] += gained.double().cpu()
-        self._take(token, [None] * len(self.caches))
-
-    def shrink(self) -> None:
-        """Drop ended sentences once they are a quarter of the batch."""
-        going = self.state.role != Role.PAD
-        count = -(-int(going.sum()) // ROW_STEP) * ROW_STEP
-        if count == 0 or count > KEEP_SHARE * len(self.rows):
-            return
-        kept = torch.argsort(~going, stable=True)[:count]
-        self.rows, self.hidden = self.rows[kept.cpu()], [h[kept] for h in self.hidden]
-        self.state = self.state.keep(kept)
-        for cache in self.caches:
-            cache.keep(kept)
-        if self.keeper:
-            self.keeper.keep(kept)
+        """Write one token of each sentence; those in which the same role comes next are drawn together."""
+        tokens = self.tokens[self.rows, self.column]  # the end, or nothing, of those that fill the batch up
+        for role in np.unique(self.roles[self.roles < Role.EOS]):
+            standing = np.flatnonzero(self.roles == role)
+            drawn, gained = self._drawn(Role(role), _filled(standing))
+            here = torch.from_numpy(standing).to(tokens.device)
+            tokens[here] = drawn[: len(here)]
+            self.likelihood[self.rows[here]] += gained[: len(here)]
+        self._take(tokens, [None] * len(self.caches))
 
     def finished(self) -> list[Sample]:
         """Return the sentences that were asked for, without padding."""
-        lengths = (self.tokens != PAD).sum(1).tolist()
-        rows = zip(self.indices, self.tokens.numpy(), lengths, self.likelihood.tolist(), strict=False)
+        words, lengths = self.tokens.cpu().numpy(), (self.tokens != PAD).sum(1).tolist()
+        rows = zip(self.indices, words, lengths, self.likelihood.tolist(), strict=False)
         return [
             Sample(index, tokens[:length], value, self.plan.cell(index), self.plan.targets(index))
             for index, tokens, length, value in rows
         ]
 
-    def _drawn(self, logits: Tensor) -> Tensor:
-        """A token for each sentence, from logits in which only legal ones are possible."""
-        request = self.request
+    def _drawn(self, role: Role, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """A token for each of some sentences in which `role` comes next, and ln p of it."""
+        request, span, chosen = self.request, self.grammar.spans[role], torch.from_numpy(places).to(self.rows.device)
+        legal = self.grammar.mask_at(role, self.state.keep(chosen))
+        logits = believed = sample.mask(self._logits(role, span, chosen), legal)
         if self.keeper:
-            logits = sample.mask(logits, self.keeper.mask(torch.isfinite(logits), self.state))
+            logits = sample.mask(logits, self.keeper.mask(role, legal, span.start, places))
         cold = request.temperature if request.geometry_temperature is None else request.geometry_temperature
-        warmth = torch.where(self.state.role == Role.SPECIES, request.temperature, cold)[:, None]
-        warm = sample.cut(sample.temper(logits, warmth), request.top_p)
-        return sample.draw(warm, self.uniforms[self.rows, self.column - 1])
+        warm = sample.temper(logits, request.temperature if role == Role.SPECIES else cold)
+        uniform = self.uniforms[self.rows[chosen], self.column - 1]
+        place = sample.draw(sample.cut(warm, request.top_p), uniform)
+        if self.given is not None:
+            words = self.given[self.rows[chosen], self.column]
+            place = torch.where(words == FREE, place, words - span.start)
+        gained = believed.log_softmax(-1).gather(1, place[:, None])[:, 0]
+        return place + span.start, gained.double()
 
-    def _given(self, drawn: Tensor) -> Tensor:
-        """The given token where there is one; only sentences that are still being written take it."""
-        if self.given is None:
-            return drawn
-        words = self.given[self.rows, self.column].to(drawn.device)
-        return torch.where((words == FREE) | (self.state.role == Role.PAD), drawn, words)
-
-    def _logits(self) -> Tensor:
-        scores = [self.model.logits(h, self.table) for h in self.hidden]
+    def _logits(self, role: Role, span: slice, chosen: Tensor) -> Tensor:
+        with _exactly(chosen.device):
+            scores = [self.model.logits_at(role, span, o.keep(chosen), self.table)[:, 0] for o in self.outlooks]
         if len(scores) == 1:
             return scores[0]
         return sample.guide(scores[0], scores[1], self.request.guidance)
 
-    def _take(self, token: Tensor, conditions: Sequence[Conditions | None]) -> None:
-        """Append a token to each sentence, and compute what stands after it."""
-        self.tokens[self.rows, self.column] = token.cpu()
+    def _take(self, tokens: Tensor, conditions: Sequence[Conditions | None]) -> None:
+        """Append a token to each sentence, and compute what stands after it where there is something left to choose."""
+        self.tokens[self.rows, self.column] = tokens
         self.column += 1
-        roles = self.grammar.role_of(self.state, token)[:, None]
-        self.state = self.grammar.advance(self.state, token)
         if self.keeper:
-            self.keeper.take(token)
-        results = [
-            self.model(token[:, None], roles, told, cache, self.table)
-            for told, cache in zip(conditions, self.caches, strict=True)
-        ]
-        self.hidden = [hidden[:, -1] for hidden, _ in results]
+            self.keeper.take(tokens)
+        roles, self.state = self.grammar.role_of(self.state, tokens), self.grammar.advance(self.state, tokens)
+        self.roles = self.state.role.cpu().numpy()  # here the host waits, once a token
+        self._close(np.flatnonzero(self.roles == Role.EOS))
+        kept = self._shrunk()
+        if len(kept):
+            self.outlooks = [
+                self.model.read(tokens[kept, None], roles[kept, None], told, cache, self.table)
+                for told, cache in zip(conditions, self.caches, strict=True)
+            ]
+
+    def _close(self, places: NDArray[np.int64]) -> None:
+        """Write the end of the sentences that are complete but for it."""
+        if len(places):
+            self.tokens[self.rows[torch.from_numpy(places).to(self.rows.device)], self.column] = EOS
+
+    def _shrunk(self) -> Tensor:
+        """Drop ended sentences, by the `ROW_STEP`, and return the places of those that are left."""
+        places = _kept(self.roles < Role.EOS)
+        self.roles, kept = self.roles[places], torch.from_numpy(places).to(self.rows.device)
+        if len(kept) < len(self.rows):
+            self.rows, self.state = self.rows[kept], self.state.keep(kept)
+            for cache in self.caches:
+                cache.keep(kept)
+            if self.keeper:
+                self.keeper.keep(kept)
+        return kept
+
+
+def _exactly(device: torch.device) -> torch.autocast:
+    """In float32 whatever the blocks are in: a product of bfloat16 numbers has two or three digits, and logits are one.
+
+    Autocast stays on around it, for it keeps the weights that it has turned into bfloat16 only as long.
+    """
+    return torch.autocast(device.type, enabled=False)
+
+
+def _filled(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places, and some of them again up to a multiple of `ROW_STEP`."""
+    return np.resize(places, -(-len(places) // ROW_STEP) * ROW_STEP)
+
+
+def _kept(going: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The places of all that are going, and of others up to a multiple of `ROW_STEP`; few of them change theirs."""
+    count = -(-int(going.sum()) // ROW_STEP) * ROW_STEP
+    kept, later = np.arange(count), np.flatnonzero(going[count:]) + count
+    kept[np.flatnonzero(~going[:count])[: len(later)]] = later
+    return kept

@@ -40,11 +40,10 @@ def cut(logits: Tensor, top_p: float) -> Tensor:
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """Return a token for each row by inverting the cumulative distribution at `uniform`, shape (B,), in [0, 1)."""
-    weights = logits.softmax(-1, dtype=torch.float64)
-    heights = weights.cumsum(-1)
-    token = torch.searchsorted(heights, uniform[:, None] * heights[:, -1:], right=True)[:, 0]
-    last = weights.shape[1] - 1 - weights.flip(1).ne(0).int().argmax(1)
-    return torch.minimum(token, last)  # rounding could step beyond the last possible token
+    heights = logits.softmax(-1, dtype=torch.float64).cumsum(-1)
+    total = heights[:, -1:]
+    below = torch.minimum(uniform[:, None] * total, total.nextafter(torch.zeros_like(total)))
+    return torch.searchsorted(heights, below, right=True)[:, 0]  # below the total: where it rises, a token is possible
 
 
 def uniforms(seed: int, indices: Iterable[int], steps: int) -> Tensor:

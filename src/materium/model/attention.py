@@ -23,14 +23,17 @@ class KeyValueCache:
     def __init__(self, config: ModelConfig, batch: int, positions: int, like: Tensor) -> None:
         """Reserve room for `positions` tokens, of the type and device of `like`."""
         shape = (config.layers, batch, config.kv_heads, positions, config.width // config.heads)
-        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.keys = torch.empty(shape, dtype=like.dtype, device=like.device)
+        self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
         self.length = 0
         self.tally: Tally | None = None
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all sentences but `rows`."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        """Drop all sentences but `rows`; those that keep their place are not copied."""
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+        for store in (self.keys, self.values):
+            store[:, moved, :, : self.length] = store[:, rows[moved], :, : self.length]
+        self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
         if self.tally is not None:
             self.tally.keep(rows)
 
@@ -72,15 +75,22 @@ class Attention(nn.Module):
         """Return (B, tokens, width) for (B, tokens, width); with a cache, the tokens follow those stored in it."""
         batch, tokens, _ = x.shape
         heads = self.qkv(x).view(batch, tokens, -1, self.head_width).transpose(1, 2)
-        query, key, value = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
-        query, key = rotate(query, rotation), rotate(key, rotation)
+        turned, value = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
+        query, key = rotate(turned, rotation).split([self.heads, self.kv_heads], dim=1)
         if cache is not None:
             key, value = cache.append(self.layer, key, value)
         if self.kv_heads != self.heads:
             key, value = (t.repeat_interleave(self.heads // self.kv_heads, dim=1) for t in (key, value))
-        scores = query @ key.transpose(-1, -2) * self.head_width**-0.5
+        scores = _products(query, key) * self.head_width**-0.5
         mixed = _causal_softmax(scores) @ value
         return self.out(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+
+
+def _products(query: Tensor, key: Tensor) -> Tensor:
+    """Each query times each key; with one query in bfloat16, CPUs take twice as long to turn the keys."""
+    if query.dtype == torch.bfloat16 and query.shape[2] == 1:
+        return (key @ query.transpose(-1, -2)).transpose(-1, -2)
+    return query @ key.transpose(-1, -2)
 
 
 def _causal_softmax(scores: Tensor) -> Tensor:

@@ -106,12 +106,24 @@ class Candidates(nn.Module):
 
     def forward(self, hidden: Tensor, roles: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
         """Return the scores, (B, tokens, elements + waves); `columns` says which token takes which of them."""
+        of_elements = self._elements(hidden, sums, conditions)
+        return torch.cat([of_elements, self._lengths(hidden, roles, sums, conditions).to(of_elements.dtype)], dim=-1)
+
+    def at(self, role: Role, span: slice, outlook: Outlook) -> Tensor | None:
+        """Return what a part of the vocabulary gains where `role` comes next, (B, tokens, span); None for nothing."""
+        if outlook.told is not None and role == Role.SPECIES:
+            return self._elements(outlook.hidden, *outlook.told) @ self.columns[span, : self.elements].T
+        if outlook.told is not None and role in (Role.A, Role.B, Role.C):
+            return self._lengths(outlook.hidden, outlook.roles, *outlook.told) @ self.columns[span, self.elements :].T
+        return None
+
+    def _elements(self, hidden: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+        """The scores of the elements, (B, tokens, elements)."""
         found = open_formula(sums.written, conditions)
         questions = torch.stack([*self._formula(found, conditions), *self._numbers(sums, conditions)], dim=-1)
         answers = nn.functional.silu(self.ask(questions))
         weights = self.answer + self.answer_here(hidden)
-        of_elements = (answers * weights[..., None, :]).sum(-1) + self._broken(found, sums, conditions) @ self.rules
-        return torch.cat([of_elements, self._lengths(hidden, roles, sums, conditions).to(of_elements.dtype)], dim=-1)
+        return (answers * weights[..., None, :]).sum(-1) + self._broken(found, sums, conditions) @ self.rules
 
     def _formula(self, found: Formula, conditions: Conditions) -> list[Tensor]:
         """Five questions about the formula, each (B, tokens, elements)."""
@@ -207,6 +219,38 @@ class Sums(NamedTuple):
     volume: Tensor
     written: Tensor
     volume_of: Tensor
+
+    def keep(self, rows: Tensor) -> Sums:
+        """Return the sums of some sentences."""
+        return Sums._make([*(part[rows] for part in self[:-1]), self.volume_of])
+
+
+class Told(NamedTuple):
+    """What stands up to each token, and what the sentences are told."""
+
+    sums: Sums
+    conditions: Conditions
+
+
+class Outlook(NamedTuple):
+    """What stands after each token, before any candidate is weighed.
+
+    Attributes
+    ----------
+    hidden, roles
+        Shape (B, tokens, width), and the roles of the tokens, (B, tokens).
+    told
+        What candidates are asked about; None in networks without a tally.
+    """
+
+    hidden: Tensor
+    roles: Tensor
+    told: Told | None = None
+
+    def keep(self, rows: Tensor) -> Outlook:
+        """Return the outlook of some sentences."""
+        told = self.told and Told(self.told.sums.keep(rows), self.told.conditions[rows])
+        return Outlook(self.hidden[rows], self.roles[rows], told)
 
 
 def targets(conditions: Conditions) -> tuple[Tensor, Tensor]:

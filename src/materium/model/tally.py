@@ -144,14 +144,12 @@ class TallyEncoder(nn.Module):
         before, after = both.chunk(2, dim=-1)
         return Margin(before + self.told(tally.head)[:, None], after, seen, named, tally.conditions)
 
-    def choose(self, hidden: Tensor, roles: Tensor, margin: Margin) -> Tensor:
-        """Return what stands after each token, (B, tokens, width + candidates), with what is noted at it.
+    def note(self, hidden: Tensor, margin: Margin) -> Tensor:
+        """Return what stands after each token, (B, tokens, width), with what is noted at it.
 
         The sums reach the choice of the next token without a detour through the blocks.
         """
-        hidden = hidden + margin.after + self.choice(margin.seen * nn.functional.silu(self.gate(hidden)))
-        scores = self.candidates(hidden, roles, margin.sums, margin.conditions)
-        return torch.cat([hidden, scores.to(hidden.dtype)], dim=-1)
+        return hidden + margin.after + self.choice(margin.seen * nn.functional.silu(self.gate(hidden)))
 
     def _sums(self, tokens: Tensor, roles: Tensor, tally: Tally) -> Tensor:
         """The sums up to and with each token, (B, tokens, SUMS + slots)."""

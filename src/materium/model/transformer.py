@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from materium.model.attention import Attention, KeyValueCache, rotary
+from materium.model.candidates import Outlook, Told
 from materium.model.conditions import ConditionEncoder, Conditions
 from materium.model.config import WAVES
 from materium.model.tally import Tally, TallyEncoder
@@ -114,6 +115,16 @@ class Transformer(nn.Module):
         The prefix of `conditions` goes before the tokens; without conditions the tokens follow what the cache holds.
         """
         table = self.table() if table is None else table
+        outlook = self.read(tokens, roles, conditions, cache, table)
+        if self.tally is None or outlook.told is None:
+            return outlook.hidden, table
+        scores = self.tally.candidates(outlook.hidden, roles, *outlook.told)
+        return torch.cat([outlook.hidden, scores.to(outlook.hidden.dtype)], dim=-1), table
+
+    def read(
+        self, tokens: Tensor, roles: Tensor, conditions: Conditions | None, cache: KeyValueCache | None, table: Tensor
+    ) -> Outlook:
+        """Return what `forward` does before any candidate is weighed: few tokens are asked for all candidates."""
         x = self.embedding(tokens, roles, table[:, : self.config.width])
         before = None if conditions is None else self.conditions(conditions)
         tally = self._tally(conditions, before, cache)
@@ -131,9 +142,9 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.length += x.shape[1]
         hidden = self.norm(x[:, prefix:])
-        if self.tally is not None and margin is not None:
-            hidden = self.tally.choose(hidden, roles, margin)
-        return hidden, table
+        if self.tally is None or margin is None:
+            return Outlook(hidden, roles)
+        return Outlook(self.tally.note(hidden, margin), roles, Told(margin.sums, margin.conditions))
 
     def table(self) -> Tensor:
         """Return the vectors of all tokens, (tokens, width); a tally adds columns for the scores of candidates."""
@@ -143,6 +154,12 @@ class Transformer(nn.Module):
     def logits(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return the scores of all tokens, (..., tokens)."""
         return hidden @ table.T.to(hidden.dtype)
+
+    def logits_at(self, role: Role, span: slice, outlook: Outlook, table: Tensor) -> Tensor:
+        """Return what `logits` does for a part of the vocabulary, where `role` comes next, (B, tokens, span)."""
+        scores = outlook.hidden @ table[span, : self.config.width].T.to(outlook.hidden.dtype)
+        gained = None if self.tally is None else self.tally.candidates.at(role, span, outlook)
+        return scores if gained is None else scores + gained
 
     def _tally(self, conditions: Conditions | None, before: Tensor | None, cache: KeyValueCache | None) -> Tally | None:
         """A new tally for new sentences, else the one that the cache holds."""

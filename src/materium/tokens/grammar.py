@@ -62,13 +62,15 @@ class Grammar:
         """Build the table of legal tokens for each role on `device`; see `ModelConfig.site_separation`."""
         self.tokenizer = tokenizer
         self.device = torch.device(device)
-        self.legal = self._legal().to(self.device)
+        legal = self._legal()
+        self.legal = legal.to(self.device)
         self.following = self._following().to(self.device)
         self.cosines = self._angle_cosines().to(self.device)
         self.reach = max(coincidence_reach(tokenizer.config), _kept_separation(tokenizer.config.bins, site_separation))
         site_roles = [Role.SPECIES, Role.X, Role.Y, Role.Z]
         self.first_of_site = Role.SPECIES if tokenizer.config.species_first else Role.X
         self.last_of_site = site_roles[-1] if tokenizer.config.species_first else Role.SPECIES
+        self.spans = [self._span(Role(role), tokens.nonzero()[:, 0].tolist()) for role, tokens in enumerate(legal)]
 
     def start(self, lattice_first: Tensor) -> State:
         """Return the state before [SOS] of sentences, `lattice_first` of shape (B,)."""
@@ -94,6 +96,20 @@ class Grammar:
         mask[:, first:] &= ~at_gamma | self._open_gamma(state.angles)
         if self.reach >= 0:
             mask[:, first : first + self.tokenizer.config.bins] &= ~self._taken(state)
+        return mask
+
+    def mask_at(self, role: Role, state: State) -> Tensor:
+        """Return what `mask` does, within `spans[role]`, for sentences in all of which `role` comes next."""
+        span, first = self.spans[role], self.tokenizer.vocab.first_number
+        mask = self.legal[role, span].repeat(len(state.role), 1)
+        if role == self.first_of_site:
+            mask &= (state.sites < self.tokenizer.config.max_sites)[:, None]
+            end = torch.where(state.lattice_first, EOS, LATTICE) - span.start
+            mask.scatter_(1, end[:, None], (state.sites > 0)[:, None])
+        if role == Role.GAMMA:
+            mask &= self._open_gamma(state.angles)[:, span.start - first :]
+        if role == Role.Z and self.reach >= 0:
+            mask &= ~self._taken(state)
         return mask
 
     def advance(self, state: State, tokens: Tensor) -> State:
@@ -164,6 +180,10 @@ class Grammar:
         legal[Role.X : Role.Z + 1, vocab.first_number : vocab.first_number + vocab.bins] = True
         legal[Role.A : Role.GAMMA + 1, vocab.first_number :] = True
         return legal
+
+    def _span(self, role: Role, tokens: list[int]) -> slice:
+        """The part of the vocabulary that holds all that may come where `role` comes next, the ends of atoms too."""
+        return slice(min(LATTICE, EOS, *tokens) if role == self.first_of_site else tokens[0], tokens[-1] + 1)
 
     def _following(self) -> Tensor:
         """The next role of each role; advance() mends the three that depend on the order of the parts."""

@@ -1,0 +1,1 @@
+"""How fast this machine can be, how fast Materium is on it, and the ratio of the two."""

@@ -1,0 +1,149 @@
+"""What sampling costs: against the machine's limits, against the plain decoder, and what extras add."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from materium.bench.limits import interleaved
+from materium.bench.work import sampling_bytes, sampling_operations
+from materium.generate.naive import write_sentence
+from materium.generate.request import BATCH, Request
+from materium.generate.writer import RunFolder, RunInfo
+from materium.model.device import has_bfloat16
+from materium.tokens.tokenizer import TOKENS_PER_SITE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from materium.generate.decoding import Sample
+    from materium.generate.engine import Materium
+    from materium.generate.plan import Plan
+
+TOLD: dict[str, Any] = {"conditions": {"density": 4.0}}
+EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
+    "guidance": ("told", {**TOLD, "guidance": 2.0}),
+    "hard constraints": ("plain", {"forbid": ("Pb", "Cd"), "neutral": True}),
+}
+"""What is asked for besides, and what its cost is compared with."""
+
+
+def against_limits(
+    engine: Materium, n: int, naive: int, repeats: int, peaks: dict[str, float]
+) -> tuple[dict[str, Any], list[Sample]]:
+    """Return seconds, operations and their share of the peaks, and the ratio to the plain decoder; and the samples.
+
+    `n` crystals are written as `materium generate` writes them, `naive` of them by the plain decoder.
+    """
+    request = Request(n=n, seed=1)
+    found: dict[str, list[Sample]] = {}
+
+    def write(kind: str) -> None:
+        found[kind] = written(engine, request, bfloat16=kind == "bfloat16")
+
+    kinds = ["float32", *(["bfloat16"] if has_bfloat16(engine.device) else [])]
+    tasks: dict[str, Callable[[], object]] = {kind: partial(write, kind) for kind in kinds}
+    tasks["plain"] = lambda: [write_sentence(engine.model, engine.grammar, request, i) for i in range(naive)]
+    seconds = interleaved(tasks, repeats)
+    alone = 1000 * seconds["plain"] / naive
+    result: dict[str, Any] = {"crystals": n, "plain_seconds_per_1000": alone}
+    for kind in kinds:
+        sites, each = sites_of(found[kind]), 1000 * seconds[kind] / n
+        operations = sampling_operations(engine.grammar, engine.model.config, sites) / seconds[kind]
+        moved = sampling_bytes(engine.model.config, sites, BATCH) / (1 if kind == "float32" else 2)
+        result[kind] = {
+            "seconds_per_1000": each,
+            "mean_sites": float(np.mean(sites)),
+            "gflops": operations / 1e9,
+            "share_of_float32_peak": operations / 1e9 / peaks["float32_gflops"],
+            "share_of_bfloat16_peak": operations / 1e9 / peaks["bfloat16_gflops"],
+            "gb_per_second": moved / seconds[kind] / 1e9,
+            "share_of_copy": moved / seconds[kind] / 1e9 / peaks["copy_gb_per_second"],
+            "times_the_plain_decoder": alone / each,
+        }
+    return result, found["float32"]
+
+
+def extras(engine: Materium, n: int, repeats: int) -> dict[str, float]:
+    """Return what guidance, hard constraints, and reading, judging and writing to disk cost: times the run without.
+
+    Per token, for what is asked for changes how long the crystals are.
+    """
+    asked = {"plain": {}, "told": TOLD} | {name: options for name, (_, options) in EXTRAS.items()}
+    tokens: dict[str, int] = {}
+
+    def write(name: str) -> None:
+        tokens[name] = sum(len(s.tokens) for s in written(engine, Request(n=n, seed=1, **asked[name])))
+
+    tasks: dict[str, Callable[[], object]] = {name: partial(write, name) for name in asked}
+    tasks["written"] = partial(to_disk, engine, Request(n=n, seed=1))
+    seconds = interleaved(tasks, repeats)
+    each = {name: seconds[name] / tokens[name] for name in asked}
+    ratios = {name: each[name] / each[base] for name, (base, _) in EXTRAS.items()}
+    return {**ratios, "reading, judging, writing": seconds["written"] / seconds["plain"]}
+
+
+def written(engine: Materium, request: Request, batch_size: int = BATCH, *, bfloat16: bool = False) -> list[Sample]:
+    """Return the samples of a request, written as the command line writes them."""
+    before, engine.bfloat16 = engine.bfloat16, bfloat16
+    try:
+        batches = engine.batches(engine.plan(request), 0, batch_size, engine.processes(request.total))
+        return [sample for batch in batches for sample in batch]
+    finally:
+        engine.bfloat16 = before
+
+
+def to_disk(engine: Materium, request: Request) -> None:
+    """Write a run folder, and throw it away."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder) / "run", RunInfo(request, engine.fingerprint, {}, "bench"), engine.read)
+        for batch in engine.batches(engine.plan(request), 0, BATCH, engine.processes(request.total)):
+            run.add(batch)
+        run.finish()
+
+
+def sites_of(samples: list[Sample]) -> list[int]:
+    """Return the sites of each sentence: all tokens but the marks and the lattice, four each."""
+    return [len(sample.tokens) // TOKENS_PER_SITE - 2 for sample in samples]
+
+
+def by_batch(engine: Materium, sizes: list[int], n: int, repeats: int) -> dict[int, float]:
+    """Return the seconds per 1,000 crystals for each size of the batch, in one process."""
+    plan = engine.plan(Request(n=n, seed=1))
+    tasks = {str(size): partial(_drain, engine, plan, size) for size in sizes}
+    return {int(size): 1000 * taken / n for size, taken in interleaved(tasks, repeats).items()}
+
+
+def by_atoms(engine: Materium, atoms: list[int], n: int, repeats: int) -> dict[int, float]:
+    """Return the seconds per 1,000 crystals of so many atoms each, in one process."""
+    plans = {count: engine.plan(replace(Request(n=n, seed=1), conditions={"num_sites": count})) for count in atoms}
+    tasks = {str(count): partial(_drain, engine, plan, n) for count, plan in plans.items()}
+    return {int(count): 1000 * taken / n for count, taken in interleaved(tasks, repeats).items()}
+
+
+def by_cores(engine: Materium, n: int, repeats: int) -> dict[str, float]:
+    """Return the seconds per 1,000 crystals with one thread, with all in each product, and with a process for each."""
+    threads, plan = torch.get_num_threads(), engine.plan(Request(n=n, seed=1))
+
+    def threaded(count: int) -> None:
+        torch.set_num_threads(count)
+        _drain(engine, plan, n)
+        torch.set_num_threads(threads)
+
+    tasks: dict[str, Callable[[], object]] = {
+        "one thread": partial(threaded, 1),
+        f"{threads} threads": partial(threaded, threads),
+        f"{threads} processes": lambda: [None for _ in engine.batches(plan, 0, n, threads)],
+    }
+    return {name: 1000 * taken / n for name, taken in interleaved(tasks, repeats).items()}
+
+
+def _drain(engine: Materium, plan: Plan, size: int) -> None:
+    for _ in engine.batches(plan, 0, size):
+        pass

@@ -1,0 +1,95 @@
+"""Batches that processes write side by side, a core each: threads of one matrix product wait for each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+
+from materium.errors import MateriumError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from multiprocessing.connection import Connection
+
+    from materium.generate.decoding import Sample
+
+    Write = Callable[[range], list[Sample]]
+
+
+def can_fork() -> bool:
+    """Return whether processes can begin as copies of this one, with its model: not on Windows, not safely on macOS."""
+    return multiprocessing.get_all_start_methods()[0] != "spawn"
+
+
+def side_by_side(write: Write, batches: Iterable[range], count: int) -> Iterator[list[Sample]]:
+    """Yield what `write` makes of each batch, in their order, `count` of them at a time.
+
+    Raises
+    ------
+    MateriumError
+        If a process has died.
+    """
+    workers = [Worker(write) for _ in range(count)]
+    waiting: list[Worker] = []
+    try:
+        todo = iter(batches)
+        for worker, indices in zip(workers, islice(todo, count), strict=False):
+            worker.begin(indices)
+            waiting.append(worker)
+        while waiting:
+            worker = waiting.pop(0)
+            written = worker.result()
+            for indices in islice(todo, 1):
+                worker.begin(indices)
+                waiting.append(worker)
+            yield written
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+class Worker:
+    """A process that writes one batch at a time."""
+
+    def __init__(self, write: Write) -> None:
+        """Begin as a copy of this process: the model is not copied until somebody writes to it."""
+        context = multiprocessing.get_context("fork")
+        self.end, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(write, theirs, self.end), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def begin(self, indices: range) -> None:
+        """Give it a batch."""
+        self.end.send(indices)
+
+    def result(self) -> list[Sample]:
+        """Wait for its batch."""
+        try:
+            written: list[Sample] = self.end.recv()
+        except EOFError as error:
+            self.process.join()
+            reason = "is there memory enough? A smaller --batch-size needs less"
+            raise MateriumError(f"a process that wrote crystals died ({self.process.exitcode}); {reason}") from error
+        return written
+
+    def stop(self) -> None:
+        """End the process, whatever it is at."""
+        self.end.close()
+        self.process.terminate()
+        self.process.join()
+
+
+def _serve(write: Write, end: Connection, other: Connection) -> None:
+    """Write what is asked for, on one thread, until nobody asks any more."""
+    other.close()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the terminal's Ctrl-C comes here too, and its trace tells nothing
+    torch.set_num_threads(1)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            end.send(write(end.recv()))
