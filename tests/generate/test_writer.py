@@ -21,6 +21,8 @@ from materium import convert
 from materium.crystal import fault
 from materium.data.readers import read
 from materium.errors import RequestError
+from materium.evaluate.firsts import Firsts
+from materium.generate import writer
 from materium.generate.request import Request
 from materium.generate.rows import crystal_of
 from materium.generate.writer import RunFolder, RunInfo
@@ -208,6 +210,47 @@ def test_stopped_run_goes_on(tmp_path: Path, engine: Materium, samples: list[Sam
     run.pause()
     assert opened(tmp_path / "run", engine).done == 5
     assert content(written(tmp_path / "run", engine, samples).folder) == whole
+
+
+def unique_run(folder: Path, engine: Materium, *, table_only: bool = False) -> RunFolder:
+    info = RunInfo(REQUEST, engine.fingerprint, {}, "test", unique=True, table_only=table_only)
+    return RunFolder(folder, info, engine.read, Firsts)
+
+
+def test_copies_are_marked_and_get_no_files(tmp_path: Path, engine: Materium, samples: list[Sample]) -> None:
+    """Number 4 is rock salt; it comes again as number 9, in another batch and after a stop."""
+    twice = [*samples[:9], replace(samples[4], index=9), *samples[10:]]
+    run = unique_run(tmp_path / "run", engine)
+    run.add(twice[:5])
+    run.pause()
+    run = unique_run(tmp_path / "run", engine)
+    run.add(twice[5:])
+    run.finish()
+    rows = content(run.folder)["rows"]
+    assert [row["index"] for row in rows] == list(range(12))
+    assert rows[9]["copy_of"] == "3-000004"
+    assert rows[4]["copy_of"] is None
+    copies = {row["id"] for row in rows if row["copy_of"]}
+    assert {file.stem for file in (run.folder / "cif").iterdir()} == {row["id"] for row in rows} - copies
+    assert run.summary()["unique"] == run.summary()["valid"] - len(copies)
+
+
+def test_a_table_is_all_that_is_written(tmp_path: Path, engine: Materium, samples: list[Sample]) -> None:
+    run = unique_run(tmp_path / "run", engine, table_only=True)
+    run.add(samples)
+    run.finish()
+    assert sorted(path.name for path in run.folder.iterdir()) == ["run.json", "structures.parquet"]
+    with pytest.raises(RequestError, match="other settings"):
+        opened(tmp_path / "run", engine)
+
+
+def test_parts_are_joined_a_few_at_a_time(
+    tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "ROW_GROUP", 6)
+    run = written(tmp_path / "run", engine, samples)
+    assert pq.ParquetFile(run.folder / "structures.parquet").num_row_groups == 2
+    assert content(run.folder) == whole
 
 
 def damage_extxyz(folder: Path) -> None:

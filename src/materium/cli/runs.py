@@ -2,8 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from materium.cli.console import make_console, make_progress, make_table
@@ -18,14 +19,19 @@ PACKAGES = ("materium", "torch", "numpy", "moyopy", "pymatgen-core", "ase")
 """Their versions are noted in every run."""
 
 
-def run_info(request: "Request", engine: "Materium", host: dict[str, Any] | None = None) -> "RunInfo":
-    """Return what is noted of a run of this command line."""
+def run_info(
+    request: "Request",
+    engine: "Materium",
+    host: dict[str, Any] | None = None,
+    output: Mapping[str, bool] = MappingProxyType({}),
+) -> "RunInfo":
+    """Return what is noted of a run of this command line; `output` are the flags of `RunInfo` that are set."""
     from importlib.metadata import version
 
     from materium.generate.writer import RunInfo
 
     versions = {name: version(name) for name in PACKAGES}
-    return RunInfo(request, engine.fingerprint, versions, shlex.join(["materium", *sys.argv[1:]]), host or {})
+    return RunInfo(request, engine.fingerprint, versions, shlex.join(["materium", *sys.argv[1:]]), host or {}, **output)
 
 
 def write_run(run: "RunFolder", batches: Callable[[], "Iterable[list[Sample]]"], *, quiet: bool) -> None:
@@ -57,12 +63,12 @@ def _facts(summary: dict[str, float], out: Path) -> list[tuple[str, str]]:
     def share(part: float) -> str:
         return f"{part:.0f} of {count} ({100 * part / count:.1f} %)"
 
-    refined = [("symmetrized", share(summary["symmetrized"]))] if "symmetrized" in summary else []
+    more = [(name, share(summary[name])) for name in ("unique", "symmetrized") if name in summary]
     return [
         ("crystals", f"{count}, in {out}"),
         ("parsed", share(summary["parsed"])),
         ("structurally valid", share(summary["valid"])),
-        *refined,
+        *more,
         ("distinct formulas", share(summary["distinct_formulas"])),
         ("mean sites", f"{summary['mean_sites']:.1f}"),
         ("seconds", f"{summary['seconds']:.1f}"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from materium.data.readers import checked, read
 from materium.errors import MateriumError
-from materium.evaluate.fingerprint import Fingerprint, fingerprint
+from materium.evaluate.fingerprint import Fingerprint, distance, fingerprint
 from materium.evaluate.uniqueness import Reduced
 
 if TYPE_CHECKING:
@@ -146,14 +146,24 @@ class Known:
 
     def _same_by_fingerprint(self, own: Fingerprint, rows: list[int], distances: NDArray[np.float32]) -> int | None:
         """The place in `rows` of the nearest that counts as the same; sites are not counted where no symmetry is."""
-        sites = self._sites[rows]
-        alike = (distances <= SAME) & ((sites == own.num_sites) | (sites == 0) | (own.num_sites == 0))
-        return int(np.flatnonzero(alike)[0]) if alike.any() else None
+        near = (distances <= SAME) & as_many_sites(self._sites[rows], own.num_sites)
+        return int(np.flatnonzero(near)[0]) if near.any() else None
 
     def _equal(self, crystal: Crystal, rows: list[int]) -> int | None:
         """The place in `rows` of the nearest that StructureMatcher calls equal."""
         own, reduced = Reduced(crystal), self._reduced or []
         return next((place for place, row in enumerate(rows) if reduced[row].equals(own)), None)
+
+
+def as_many_sites(sites: NDArray[np.int64], own: int) -> NDArray[np.bool_]:
+    """Tell which numbers of sites may be the own one, shape (n,); 0 is one that is not known."""
+    return np.asarray((sites == own) | (sites == 0) | (own == 0))
+
+
+def alike(one: Fingerprint, other: Fingerprint) -> bool:
+    """Tell whether fingerprints hold two crystals for the same; see `SAME`."""
+    sites = as_many_sites(np.array([one.num_sites]), other.num_sites)
+    return one.formula == other.formula and bool(sites.all()) and distance(one, other) <= SAME
 
 
 def _readable(path: str | Path, progress: Callable[[], None] | None) -> Iterator[tuple[str, Crystal, Fingerprint]]:

@@ -26,7 +26,7 @@ def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, A
     """Return the row of a sentence and the crystal that it says; see `schema` for the columns."""
     reason = fault(crystal)
     return {
-        "id": f"{request.seed}-{written.index:06d}",
+        "id": identity(request.seed, written.index),
         "index": written.index,
         "seed": request.seed,
         "request": written.request,
@@ -41,7 +41,13 @@ def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, A
         "conditions": _as_json(request.to_dict()["conditions"]),
         "order": request.order,
         "tokens": written.tokens.tolist(),
+        "copy_of": None,
     }
+
+
+def identity(seed: int, index: int) -> str:
+    """Return the id of structure `index` of a seed, the same in every file of a run."""
+    return f"{seed}-{index:06d}"
 
 
 def crystal_of(record: Mapping[str, Any]) -> Crystal:
@@ -55,6 +61,7 @@ def schema() -> pa.Schema:
     """Return the columns of `structures.parquet`, in their order.
 
     `symmetrized` is null where it was not asked for; `refined` holds the symmetrised crystal where there is one.
+    `copy_of` is the id of the earlier crystal that this one repeats; null where there is none, or nobody looked.
     """
     import pyarrow as pa
 
@@ -68,7 +75,7 @@ def schema() -> pa.Schema:
             "density": real, "log_likelihood": real, "valid": pa.bool_(), "reason": text, "ended": text,
             "conditions": text, "order": text, **structure,
             "symmetrized": pa.bool_(), "symmetrize_reason": text, "space_group_refined": whole,
-            "refined": pa.struct(structure), "tokens": numbers,
+            "refined": pa.struct(structure), "tokens": numbers, "copy_of": text,
         }
     )  # fmt: skip
 

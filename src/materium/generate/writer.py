@@ -3,6 +3,7 @@
 Each batch becomes one Parquet file in `parts/`, written at once or not at all: that is the journal. The extxyz files
 follow it; what a crash left half-written there is cut off and written again from the journal. A run that symmetrises
 has, beside `cif/` and `structures.extxyz`, the refined crystals in `refined/` and `refined.extxyz`, under the same ids.
+Nothing is held in memory but the batch at hand, so that a run may be as long as the disk is large.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from materium.errors import RequestError
-from materium.generate.rows import crystal_of, make_row, schema
+from materium.generate.rows import crystal_of, identity, make_row, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     from materium.crystal import Crystal
     from materium.generate.decoding import Sample
     from materium.generate.request import Request
 
 RUN_PART = "run.part"
+FIRSTS = "firsts.sqlite"
+ROW_GROUP = 8192
+"""Rows that are joined, and held, at once; tables of more but smaller groups are slow to read."""
 _FACTS = ("id", "seed", "request", "targets", "formula")
 """Columns that every extxyz frame of a run carries."""
 
@@ -51,7 +56,9 @@ class View:
     column: str | None = None
 
     def record(self, row: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what `crystal_of` reads, or None where the row has no such structure."""
+        """Return what `crystal_of` reads, or None where the row has no such structure, or is a copy."""
+        if row.get("copy_of") is not None:
+            return None
         return row[self.column] if self.column else row
 
 
@@ -59,9 +66,22 @@ RAW = View("cif", "structures.extxyz", (*_FACTS, "space_group", "density", "log_
 REFINED = View("refined", "refined.extxyz", (*_FACTS, "space_group_refined"), "refined")
 
 
+class Uniques(Protocol):
+    """Tells copies of earlier crystals; `materium.evaluate.firsts` has one that keeps what it knows in a file."""
+
+    def add(self, crystal: Crystal, number: int) -> int | None:
+        """Return the number of the first crystal that this one is a copy of, or None if it is the first itself."""
+
+    def save(self) -> None:
+        """Make what was added last, before the rows of the same crystals are safe."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
 @dataclass(frozen=True)
 class RunInfo:
-    """What decides a run's crystals, for `run.json`: two runs with equal identity write the same."""
+    """What decides a run's crystals and files, for `run.json`: two runs with equal identity write the same."""
 
     request: Request
     model: str
@@ -69,18 +89,37 @@ class RunInfo:
     command: str
     host: dict[str, Any] = field(default_factory=dict)
     """What is completed, as JSON types; empty where crystals are written from nothing."""
+    unique: bool = False
+    """Whether copies of earlier crystals are marked in the table, and left out of the other files."""
+    table_only: bool = False
+    """Whether the table is all that is written, without CIFs and extxyz files."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Request, model and host."""
-        return {"request": self.request.to_dict(), "model": self.model, "host": self.host}
+        """Request, model, host, and what is written; of the last only what was asked for."""
+        extra = [name for name in ("unique", "table_only") if getattr(self, name)]
+        return {"request": self.request.to_dict(), "model": self.model, "host": self.host, "output": extra}
 
 
 class RunFolder:
     """A run folder that is being written, or that is whole."""
 
-    def __init__(self, folder: Path, info: RunInfo, read: Callable[[Sample], Crystal]) -> None:
-        """Make the folder, or take one up that was left by the same request; `read` gives the crystal of a sentence.
+    def __init__(
+        self,
+        folder: Path,
+        info: RunInfo,
+        read: Callable[[Sample], Crystal],
+        uniques: Callable[[Path, int], Uniques] | None = None,
+    ) -> None:
+        """Make the folder, or take one up that was left by the same request.
+
+        Parameters
+        ----------
+        read
+            Gives the crystal of a sentence.
+        uniques
+            Opens what tells copies, from its file and the number of structures that are safe; for a run of which
+            `info.unique` is true.
 
         Raises
         ------
@@ -89,7 +128,8 @@ class RunFolder:
         """
         self.folder, self.info, self.read = folder, info, read
         self.parts = folder / "parts"
-        self.views = (RAW,) if info.request.symmetrize is None else (RAW, REFINED)
+        shown = (RAW,) if info.request.symmetrize is None else (RAW, REFINED)
+        self.views = () if info.table_only else shown
         found = self._found()
         self.finished: bool = found["finished"] if found else False
         self.seconds: float = found["seconds"] if found else 0.0
@@ -103,6 +143,7 @@ class RunFolder:
             (folder / view.cifs).mkdir(exist_ok=True)
         self.parts.mkdir(exist_ok=True)
         self._mend_extxyz()
+        self._uniques = uniques(self.parts / FIRSTS, self.done) if uniques and info.unique else None
         self._since = time.monotonic()
 
     @property
@@ -116,6 +157,8 @@ class RunFolder:
         import pyarrow.parquet as pq
 
         rows = [self._row(s) for s in samples]
+        if self._uniques is not None:
+            self._uniques.save()
         for row in rows:
             self._write_cif(row)
         name = f"{samples[0].index:09d}-{len(samples)}"
@@ -126,13 +169,14 @@ class RunFolder:
 
     def finish(self) -> None:
         """Join the parts into `structures.parquet` and mark the run as finished."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.concat_tables([pq.read_table(path) for path in self._part_files()])
         temporary = self.folder / "structures.part"
-        pq.write_table(table, temporary)
+        with pq.ParquetWriter(temporary, schema()) as file:
+            for table in self._joined():
+                file.write_table(table)
         temporary.replace(self.folder / "structures.parquet")
+        self._close()
         self._note_time()
         self._write_run(finished=True)
         self.finished = True
@@ -140,28 +184,56 @@ class RunFolder:
 
     def pause(self) -> None:
         """Note the time that was spent, for a run that is stopped."""
+        self._close()
         self._note_time()
         self._write_run(finished=False)
+
+    def _close(self) -> None:
+        if self._uniques is not None:
+            self._uniques.close()
+
+    def _joined(self) -> Iterator[pa.Table]:
+        """The rows of all parts, in tables that are large enough to be read fast and small enough to be held."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        held: list[pa.Table] = []
+        for path in self._part_files():
+            held.append(pq.read_table(path))
+            if sum(map(len, held)) >= ROW_GROUP:
+                yield pa.concat_tables(held)
+                held = []
+        if held:
+            yield pa.concat_tables(held)
 
     def _note_time(self) -> None:
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
 
     def summary(self) -> dict[str, float]:
-        """Return the facts of a finished run: counts, time and speed; `symmetrized` only where that was asked for."""
+        """Return the facts of a finished run: counts, time and speed.
+
+        `symmetrized` and `unique`, the valid ones that are no copies, are there only where that was asked for.
+        """
         import pyarrow.parquet as pq
 
-        columns = ["valid", "formula", "num_sites", "symmetrized"]
-        table = pq.read_table(self.folder / "structures.parquet", columns=columns)
-        count = len(table)
-        asked = self.info.request.symmetrize is not None
+        columns = ["valid", "formula", "num_sites", "symmetrized", "copy_of"]
+        tally: Counter[str] = Counter()
+        formulas: set[str] = set()
+        with pq.ParquetFile(self.folder / "structures.parquet") as file:
+            for batch in file.iter_batches(columns=[name for name in columns if name in file.schema_arrow.names]):
+                for row in batch.to_pylist():
+                    formulas.add(row["formula"])
+                    tally.update(_counts(row))
+        count, request = tally["crystals"], self.info.request
         return {
             "crystals": count,
             "parsed": count,
-            "valid": sum(table["valid"].to_pylist()),
-            "distinct_formulas": len(set(table["formula"].to_pylist())),
-            **({"symmetrized": sum(table["symmetrized"].to_pylist())} if asked else {}),
-            "mean_sites": float(np.mean(table["num_sites"].to_pylist())),
+            "valid": tally["valid"],
+            "distinct_formulas": len(formulas),
+            **({"unique": tally["unique"]} if self.info.unique else {}),
+            **({"symmetrized": tally["symmetrized"]} if request.symmetrize is not None else {}),
+            "mean_sites": tally["num_sites"] / count,
             "seconds": self.seconds,
             "crystals_per_second": count / self.seconds,
         }
@@ -177,6 +249,7 @@ class RunFolder:
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = {"output": [], **found}  # runs of before the choice wrote everything
             same = all(found[name] == value for name, value in self.info.identity.items())
             found = {**found, "finished": bool(found["finished"]), "seconds": float(found["seconds"])}
         except (ValueError, KeyError, TypeError) as error:
@@ -194,7 +267,12 @@ class RunFolder:
         temporary.replace(self.folder / "run.json")
 
     def _row(self, written: Sample) -> dict[str, Any]:
-        return make_row(written, self.read(written), self.info.request)
+        crystal = self.read(written)
+        row = make_row(written, crystal, self.info.request)
+        if self._uniques is not None and row["valid"]:
+            first = self._uniques.add(crystal, written.index)
+            row["copy_of"] = None if first is None else identity(self.info.request.seed, first)
+        return row
 
     def _write_cif(self, row: dict[str, Any]) -> None:
         from materium.convert import to_cif
@@ -221,3 +299,14 @@ class RunFolder:
             (self.folder / view.frames).unlink(missing_ok=True)
         for path in self._part_files():
             self._append_extxyz(pq.read_table(path).to_pylist())
+
+
+def _counts(row: dict[str, Any]) -> dict[str, int]:
+    """What one row adds to the facts of its run."""
+    return {
+        "crystals": 1,
+        "valid": int(row["valid"]),
+        "unique": int(row["valid"] and row.get("copy_of") is None),
+        "symmetrized": int(bool(row["symmetrized"])),
+        "num_sites": row["num_sites"],
+    }
