@@ -70,6 +70,11 @@ def space_group(crystal: Crystal, symprec: float = SYMPREC) -> int:
     return dataset_of(crystal, symprec).number
 
 
+def symbol(number: int) -> str:
+    """Return the short Hermann-Mauguin symbol of a space group, such as `Fm-3m`."""
+    return str(moyopy.SpaceGroupType(number).hm_short.replace(" ", ""))
+
+
 def canonical(crystal: Crystal, symprec: float = SYMPREC) -> Crystal:
     """Return the one form that every description of the crystal has in common.
 

@@ -9,9 +9,10 @@ import pytest
 from crystals import KNOWN, NACL
 from materium.evaluate.pipeline import Settings, evaluate
 from materium.evaluate.summary import summarise, verdicts
-from materium.report import evaluation
+from materium.report import evaluation, viewer
 from materium.report.evaluation import best, cells, write_evaluation
 from materium.report.picture import picture
+from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +63,11 @@ def judged() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, {**found.metrics, "skipped": [], **summarise(rows, 8, ())}
 
 
-def test_page_is_whole_and_alone(tmp_path: Path, judged: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+def test_page_is_whole_and_alone(
+    tmp_path: Path, judged: tuple[list[dict[str, Any]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("matplotlib", reason="plots need the extra `report`")
+    monkeypatch.setattr(viewer, "library", lambda: None)
     assert write_evaluation(tmp_path / "report.html", "Ünïcode & <b>", *judged)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     reader = Reader()
@@ -73,10 +77,38 @@ def test_page_is_whole_and_alone(tmp_path: Path, judged: tuple[list[dict[str, An
     assert all(link.startswith("#") for link in reader.links)
     assert {link[1:] for link in reader.links} <= set(reader.ids)
     assert "script" not in reader.tags
-    for section in ("figures", "best", "energy-above-hull", "elements", "space-groups", "class", "failures"):
+    for section in (
+        "figures",
+        "best",
+        "funnel",
+        "density",
+        "energy-above-hull",
+        "elements",
+        "space-groups",
+        "class",
+        "failures",
+    ):
         assert section in reader.ids
     assert re.findall("https?://[^ \"'<]+", text.replace("http://www.w3.org", "")) == []
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_plots_for_papers_are_files(
+    tmp_path: Path, judged: tuple[list[dict[str, Any]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the extra `report`")
+    monkeypatch.setattr(evaluation, "sections", lambda rows, metrics: [evaluation._funnel(rows, metrics)])
+    write_evaluation(tmp_path / "report.html", "Title", *judged, tmp_path / "figures")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"funnel.svg", "funnel.png"}
+
+
+def test_funnel_counts_what_is_left(judged: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the extra `report`")
+    rows, metrics = judged
+    rows = [*rows, {"id": "x", "formula": None, "valid": False}, {**rows[0], "valid": False, "stable": True}]
+    steps = dict(evaluation._funnel(rows, {**metrics, "n_asked": 9}).body)
+    assert (steps["asked for"], steps["arrived"], steps["read"], steps["valid"]) == ("9", "7", "6", "5")
+    assert int(steps["valid"]) >= int(steps["at most 0.1 eV/atom"]) >= int(steps["on the hull"]) == 1
 
 
 def test_without_matplotlib_the_page_has_tables(
@@ -112,7 +144,7 @@ def test_cells_of_fractions_and_means() -> None:
 
 
 def test_elements_have_places_of_their_own() -> None:
-    from materium.report.evaluation_plots import position
+    from materium.report.charts import position
 
     places = {position(number) for number in range(1, 119)}
     assert len(places) == 118
@@ -139,5 +171,6 @@ def test_atoms_on_a_face_are_drawn_on_both_sides() -> None:
 
 def test_why_the_gallery_is_empty() -> None:
     known = {"valid": True, "energy_above_hull": 0.0, "novel_final": False}
-    assert "None of the rows that have an energy above the hull is unique and novel." in evaluation._gallery([known])
-    assert "No row is valid." in evaluation._gallery([{"valid": False}])
+    words = "None of the rows that have an energy above the hull is unique and novel."
+    assert words in evaluation._gallery([known], Viewer())
+    assert "No row is valid." in evaluation._gallery([{"valid": False}], Viewer())

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from materium.cli.console import make_console, make_progress, make_table
-from materium.cli.options import OutOption, QuietOption
+from materium.cli.options import FiguresOption, OutOption, QuietOption
 from materium.evaluate.pipeline import STAGES, Settings
 from materium.evaluate.reference import DEFAULT
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from materium.evaluate.pipeline import Evaluation
     from materium.evaluate.stages import Progress
 
 _STAGES = ", ".join(STAGES)
@@ -41,6 +42,7 @@ def evaluate(
         bool, typer.Option("--bond-valence", help="Also check bond valences, which takes up to seconds each.")
     ] = False,
     processes: Annotated[int, typer.Option("--processes", "-j", help="Worker processes.", min=1)] = 1,
+    figures: FiguresOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Judge structures: validity, uniqueness, novelty, relaxation, energy above hull; rows, metrics and a report.
@@ -69,7 +71,7 @@ def evaluate(
         found = judge(source, out, settings, processes=processes, command=command, progress=progress)
     if found.reused:
         console.print(f"{out} is finished already; nothing was written")
-    _report(out, source, found.rows, found.metrics, console)
+    _report(out, f"Evaluation of {source.name}", found, console, figures=figures)
     _print(found.metrics, console)
 
 
@@ -98,14 +100,13 @@ def _bars(*, quiet: bool) -> "Iterator[Progress]":
         yield show
 
 
-def _report(
-    out: Path, source: Path, rows: list[dict[str, Any]], metrics: Mapping[str, Any], console: "Console"
-) -> None:
+def _report(out: Path, title: str, found: "Evaluation", console: "Console", *, figures: bool) -> None:
     """The page, unless it is there: it comes from the rows, so that the same command makes up for a lost one."""
-    from materium.report.evaluation import NO_PLOTS, write_evaluation
+    from materium.report.evaluation import write_evaluation
+    from materium.report.section import NO_PLOTS
 
-    page = out / "report.html"
-    if not page.exists() and not write_evaluation(page, f"Evaluation of {source.name}", rows, metrics):
+    page, folder = out / "report.html", out / "figures" if figures else None
+    if (figures or not page.exists()) and not write_evaluation(page, title, found.rows, found.metrics, folder):
         console.print(f"report.html: {NO_PLOTS}")
 
 

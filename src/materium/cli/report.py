@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from materium.cli.console import make_console
-from materium.cli.options import QuietOption
+from materium.cli.options import FiguresOption, QuietOption
 from materium.errors import DataError
 
 if TYPE_CHECKING:
     from materium.crystal import Crystal
-
-PLAIN = ("reduced_formula", "space_group", "density")
-"""Properties that the page shows of a run that was told nothing."""
 
 
 def report(
@@ -22,7 +19,7 @@ def report(
     predict: Annotated[
         bool, typer.Option("--predict", help="Also predict what does not follow from the structure; needs extras.")
     ] = False,
-    figures: Annotated[bool, typer.Option("--figures", help="Write the figures as SVG and PNG too.")] = False,
+    figures: FiguresOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write report.html into a run folder: every target beside what was measured, no failure hidden.
@@ -32,7 +29,7 @@ def report(
         materium report runs/wide --predict
     """
     from materium.evaluate.predictors import error_of
-    from materium.report.page import write_figures, write_report
+    from materium.report.page import write_report
 
     facts, records = _read(run)
     names = _names(records, predict=predict)
@@ -40,9 +37,8 @@ def report(
     errors = {name: error_of(name) for name in names if error_of(name) > 0}
     skipped = sorted({name for row in records for name in row["targets"]} - set(names))
     notes = [f"{', '.join(skipped)}: asked for, and not measured; --predict tells them"] if skipped else []
-    write_report(run / "report.html", f"Run {run.name}", facts, rows, errors, notes)
-    if figures:
-        write_figures(run / "figures", rows, errors)
+    folder = run / "figures" if figures else None
+    write_report(run / "report.html", f"Run {run.name}", facts, rows, errors, notes, crystals=records, figures=folder)
     make_console(quiet=quiet).print(f"{run / 'report.html'} shows {len(rows)} crystals")
 
 
@@ -68,7 +64,7 @@ def _names(records: list[dict[str, Any]], *, predict: bool) -> list[str]:
 
     predicted = {entry.predicts for entry in predictors().values()} if predict else set()
     asked = sorted({name for record in records for name in record["targets"]})
-    return [name for name in asked or PLAIN if name in MEASURES or name in predicted]
+    return [name for name in asked if name in MEASURES or name in predicted]
 
 
 def _rows(records: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:

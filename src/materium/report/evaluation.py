@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from materium.evaluate.lemat import made_crystal
-from materium.evaluate.summary import GROUPS, METASTABLE, METRICS, STABLE
-from materium.report import evaluation_plots as plots
-from materium.report.drawing import inline_svg
-from materium.report.figures import SYSTEMS, Section
-from materium.report.html import POLICY, css, escaped, section_of, table_of
-from materium.report.picture import picture
+from materium.evaluate.summary import GROUPS, METRICS
+from materium.report import charts, overview
+from materium.report.charts import Step
+from materium.report.html import contents, escaped, section_of, table_of, write_page
 from materium.report.rows import percent
+from materium.report.section import NO_PLOTS, Section, links, panels, write_files
+from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from materium.crystal import Crystal
@@ -28,18 +27,22 @@ BEST = 24
 """Crystals in the gallery."""
 LISTED = 200
 """Failed rows that the page lists one by one."""
-NO_PLOTS = "Plots need Matplotlib, which is not installed: pip install 'materium[report]'"
 GROUPED = ("valid", "metastable", "msun", "sun")
 """Figures that are shown for each group, the last that is known as bars too."""
-COMMON = 15
-"""Space groups that get a bar."""
-GALLERY = """
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: .75rem; margin: 0 0 1rem; }
-.gallery figure { margin: 0; text-align: center; font-size: .8rem; line-height: 1.3; }
-"""
+FUNNEL = (
+    ("read", "formula"),
+    ("valid", "valid"),
+    ("unique", "unique_final"),
+    ("novel", "novel_final"),
+    ("at most 0.1 eV/atom", "metastable"),
+    ("on the hull", "stable"),
+)
+"""Steps, and the columns that a row must have to come through."""
 
 
-def write_evaluation(path: Path, title: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> bool:
+def write_evaluation(
+    path: Path, title: str, rows: Sequence[Row], metrics: Mapping[str, Any], figures: Path | None = None
+) -> bool:
     """Write the report of an evaluation, and return whether it has plots: they need Matplotlib.
 
     Parameters
@@ -48,37 +51,26 @@ def write_evaluation(path: Path, title: str, rows: Sequence[Row], metrics: Mappi
         The HTML file; it appears whole or not at all.
     rows, metrics
         As `materium.evaluate.pipeline.evaluate` gives them.
+    figures
+        Folder that gets the plots as SVG and PNG, for papers; none is written without.
     """
-    able = find_spec("matplotlib") is not None
-    text = render(title, rows, metrics, list(sections(rows, metrics)) if able else [], "" if able else NO_PLOTS)
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
-    return able
-
-
-def render(
-    title: str, rows: Sequence[Row], metrics: Mapping[str, Any], drawn: Sequence[Section], note: str = ""
-) -> str:
-    """Return the page as text; the same rows give the same text."""
+    able, viewer = find_spec("matplotlib") is not None, Viewer()
+    found = list(sections(rows, metrics)) if able else []
     parts = [
-        _links(drawn),
+        contents([("figures", "Figures"), ("best", "The best"), *links(found), ("failures", "What failed")]),
         _origin(metrics),
         _figures(metrics),
-        _gallery(rows),
-        *(_drawn(section) for section in drawn),
-        f'<p class="note">{escaped(note)}</p>\n' if note else "",
+        _gallery(rows, viewer),
+        panels(found),
+        "" if able else f'<p class="note">{escaped(NO_PLOTS)}</p>\n',
         _groups(metrics),
         _distributions(metrics),
         _failures(rows, metrics),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escaped(title)}</title>\n<style>\n{css()}{GALLERY}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{escaped(title)}</h1>\n{''.join(parts)}</main>\n</body>\n</html>\n"
-    )
+    write_page(path, title, parts, viewer.scripts)
+    if able and figures is not None:
+        write_files(figures, found)
+    return able
 
 
 def cells(figure: Figure) -> tuple[str, str, str]:
@@ -94,57 +86,23 @@ def cells(figure: Figure) -> tuple[str, str, str]:
 
 def sections(rows: Sequence[Row], metrics: Mapping[str, Any]) -> Iterator[Section]:
     """Yield the plots that the rows call for, each with the table of its numbers; needs Matplotlib."""
-    yield from _numbers(rows, metrics)
-    readable = [row for row in rows if row.get("formula")]
-    if readable:
-        yield _elements(readable)
-        yield from _symmetry(readable, metrics)
+    yield _funnel(rows, metrics)
+    beside = {name: _expected(metrics, name) for name in ("crystal_system", "space_group")}
+    yield from overview.sections(rows, beside)
     for kind in GROUPS:
         yield from _bars(kind, metrics)
 
 
-_HISTOGRAMS = (
-    ("energy_above_hull", "Energy above the hull", "eV/atom above the hull", (STABLE, METASTABLE), False),
-    ("num_sites", "Sites", "sites of the primitive cell", (), True),
-    ("rmsd", "Moved by relaxing", "RMSD in Å", (), False),
-    ("volume_change", "Volume change by relaxing", "relative change of the volume", (0.0,), False),
-)
-
-
-def _numbers(rows: Sequence[Row], metrics: Mapping[str, Any]) -> Iterator[Section]:
-    for name, title, axis, marks, whole in _HISTOGRAMS:
-        values = [row[name] for row in rows if row.get(name) is not None]
-        if values:
-            plot = plots.histogram(name.replace("_", "-"), title, axis, values, marks=marks, whole=whole)
-            body = [(name, *cells(metrics["metrics"][name]))] if name in metrics["metrics"] else []
-            note = f"{len(values)} of {len(rows)} rows have a value. Bars at the ends hold what lies beyond."
-            yield Section(plot, ("", "mean", "of", "95 % interval"), body, note)
-
-
-def _elements(rows: Sequence[Row]) -> Section:
-    from materium.convert import symbols
-
-    found = Counter(number for row in rows for number in set(row["atomic_numbers"]))
-    body = [(symbols([z])[0], str(count), percent(count / len(rows), 1)) for z, count in found.most_common(20)]
-    note = f"{len(found)} elements; the 20 most common are listed. Shades are logarithmic."
-    return Section(plots.periodic_table(found, len(rows)), ("element", "crystals", "share"), body, note)
-
-
-def _symmetry(rows: Sequence[Row], metrics: Mapping[str, Any]) -> Iterator[Section]:
-    groups = [int(row["space_group"]) for row in rows if row.get("space_group")]
-    if not groups:
-        return
-    systems = Counter(next(name for name, last in SYSTEMS.items() if group <= last) for group in groups)
-    tallied = [(name, systems[name]) for name in SYSTEMS]
-    common = [(str(group), count) for group, count in Counter(groups).most_common(COMMON)]
-    for slug, title, found in (
-        ("crystal-systems", "Crystal systems", tallied),
-        ("space-groups", "Space groups", common),
-    ):
-        beside = _expected(metrics, slug.rstrip("s").replace("-", "_"))
-        body = [(name, str(count), percent(count / len(groups), 1)) for name, count in found]
-        note = f"Of {len(groups)} crystals with symmetry found at 0.1 Å, in {len(set(groups))} space groups."
-        yield Section(plots.counts(slug, title, found, len(groups), beside), ("", "crystals", "share"), body, note)
+def _funnel(rows: Sequence[Row], metrics: Mapping[str, Any]) -> Section:
+    """What is left at each step, of the steps that were judged."""
+    steps, left = [Step("asked for", metrics["n_asked"]), Step("arrived", len(rows))], list(rows)
+    for name, column in FUNNEL:
+        if column == "formula" or any(row.get(column) is not None for row in rows):
+            left = [row for row in left if row.get(column)]
+            steps.append(Step(name, len(left)))
+    note = "Each step counts what the one before left; the figures above count each verdict by itself."
+    body = [(step.name, str(step.passed)) for step in steps]
+    return Section(charts.funnel(steps), ("step", "crystals"), body, note)
 
 
 def _bars(kind: str, metrics: Mapping[str, Any]) -> Iterator[Section]:
@@ -155,7 +113,7 @@ def _bars(kind: str, metrics: Mapping[str, Any]) -> Iterator[Section]:
     name = "msun" if "msun" in shown else shown[-1]
     title = f"{_plain(kind)}: {name}"
     found = {group: figures[name] for group, figures in groups.items()}
-    plot = plots.group_bars(kind.replace("_", "-"), title, f"share that is {name}", found)
+    plot = charts.group_bars(kind.replace("_", "-"), title, f"share that is {name}", found)
     body = [(group, *cells(one)) for group, one in found.items()]
     yield Section(plot, ("", "share", "count", "95 % interval"), body, f"{name}: {_definition(name)}.")
 
@@ -166,20 +124,6 @@ def _definition(name: str) -> str:
 
 def _plain(name: str) -> str:
     return name.replace("_", " ").capitalize()
-
-
-def _drawn(section: Section) -> str:
-    drawing = f'<div class="scroll drawing">{inline_svg(section.plot)}</div>'
-    note = f'<p class="note">{escaped(section.note)}</p>\n' if section.note else ""
-    beside = f"<div>{table_of(section.head, section.body)}{note}</div>"
-    return section_of(section.plot.name, section.plot.title, f'<div class="split">\n{drawing}\n{beside}\n</div>\n')
-
-
-def _links(drawn: Iterable[Section]) -> str:
-    entries = [("figures", "Figures"), ("best", "The best")]
-    entries += [(section.plot.name, section.plot.title) for section in drawn] + [("failures", "What failed")]
-    items = "".join(f'<li><a href="#{escaped(slug)}">{escaped(title)}</a></li>' for slug, title in entries)
-    return f"<nav><ul>{items}</ul></nav>\n"
 
 
 def _origin(metrics: Mapping[str, Any]) -> str:
@@ -211,7 +155,7 @@ def best(rows: Sequence[Row], most: int = BEST) -> list[Row]:
     return [row for row in rows if row.get("valid") and row.get("unique") is not False][:most]
 
 
-def _gallery(rows: Sequence[Row]) -> str:
+def _gallery(rows: Sequence[Row], viewer: Viewer) -> str:
     chosen = best(rows)
     if not chosen:
         valid = any(row.get("valid") for row in rows)
@@ -219,27 +163,32 @@ def _gallery(rows: Sequence[Row]) -> str:
             "None of the rows that have an energy above the hull is unique and novel." if valid else "No row is valid."
         )
         return section_of("best", "The best", f"<p>{why}</p>\n")
-    figures = "".join(
-        f"<figure>{picture(_shown(row))}<figcaption>{escaped(row['formula'])}<br>{escaped(row['id'])}</figcaption></figure>\n"
-        for row in chosen
-    )
-    head = (
-        "id",
-        "formula",
-        "sites",
-        "space group",
-        "eV/atom above hull",
-        "RMSD (Å)",
-        "novel",
-        "nearest known",
-        "status",
-    )
+    cards = "".join(viewer.card(_shown(row), _card(row)) for row in chosen)
     body = [tuple(_cell(row.get(name)) for name in _COLUMNS) for row in chosen]
     note = "Unique and novel ones by energy above the hull, or the first valid ones where there is no hull."
-    inside = f'<div class="gallery">\n{figures}</div>\n{table_of(head, body)}<p class="note">{note}</p>\n'
+    table = f'{table_of(_HEAD, body)}<p class="note">{note}</p>\n'
+    inside = f'<div class="gallery">\n{cards}</div>\n{table}{viewer.end()}'
     return section_of("best", "The best", inside, "long")
 
 
+def _card(row: Row) -> list[str]:
+    """What stands below a picture."""
+    group, above = row.get("space_group"), row.get("energy_above_hull")
+    known = [] if above is None else [f"{above:.3f} eV/atom above hull"]
+    return [row["formula"], overview.named(group) if group else "no symmetry found", *known, row["id"]]
+
+
+_HEAD = (
+    "id",
+    "formula",
+    "sites",
+    "space group",
+    "eV/atom above hull",
+    "RMSD (Å)",
+    "novel",
+    "nearest known",
+    "status",
+)
 _COLUMNS = (
     "id",
     "formula",

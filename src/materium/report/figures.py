@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from dataclasses import dataclass
 from itertools import combinations as choose
 from typing import TYPE_CHECKING
 
-from materium.evaluate.adherence import Share
 from materium.properties import table
 from materium.report import plots, summary
 from materium.report.criterion import wording
 from materium.report.drawing import MAX_POINTS, SERIES
 from materium.report.rows import label, percent, plain, shown
+from materium.report.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from materium.evaluate.adherence import Share
     from materium.report.drawing import Plot
     from materium.report.rows import Row
     from materium.report.summary import Combination, Outcome, Pair
 
 MAX_PAIRS = 16
 """Asked pairs that a scatter shows in colours of their own; more cannot be told apart."""
-MAX_ELEMENTS = 20
-SYSTEMS = {
-    "triclinic": 2,
-    "monoclinic": 15,
-    "orthorhombic": 74,
-    "tetragonal": 142,
-    "trigonal": 167,
-    "hexagonal": 194,
-    "cubic": 230,
-}
-"""Crystal systems, each with its last space group."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A figure, the table beside it and what a reader must know about the two."""
-
-    plot: Plot
-    head: tuple[str, ...]
-    body: Sequence[tuple[str, ...]]
-    note: str = ""
 
 
 def sections(
@@ -52,7 +29,7 @@ def sections(
     predictor_errors: Mapping[str, float] | None = None,
     cloud: Mapping[str, Sequence[float]] | None = None,
 ) -> Iterator[Section]:
-    """Yield the figures for the targets that occur; rows without targets give histograms.
+    """Yield the figures for the targets that occur.
 
     Parameters
     ----------
@@ -71,7 +48,6 @@ def sections(
     for same in summary.combinations(rows):
         yield from _combined(same)
     yield from _guidance(rows)
-    yield from _unasked([row for row in rows if not row.targets])
 
 
 def share_cells(share: Share) -> tuple[str, str, str]:
@@ -200,41 +176,3 @@ def _guidance(rows: Iterable[Row]) -> Iterator[Section]:
         " of all crystals. Bands are 95 % intervals. The other figures count all weights together."
     )
     yield Section(plots.guidance(points), head, body, note)
-
-
-def _unasked(rows: Sequence[Row]) -> Iterator[Section]:
-    for name in ("density", "num_sites"):
-        if values := summary.numbers(rows, name):
-            plot = plots.histogram(name, values, whole=table()[name].kind == "category")
-            yield Section(plot, *_spread_table(name, values, len(rows)), note="Rows without targets.")
-    if groups := summary.numbers(rows, "space_group"):
-        yield _systems(groups, len(rows))
-    if formulas := [str(found) for row in rows if (found := row.value("reduced_formula")) is not None]:
-        yield _elements(formulas, len(rows))
-
-
-def _spread_table(name: str, values: Sequence[float], of: int) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
-    outcome = summary.Outcome(name, "", Share(0, of), 0, 0, tuple(values))
-    middle, quartiles = _spread_cells(outcome)
-    head = ("crystals", "measured", "median", "quartiles", "lowest", "highest")
-    return head, [(str(of), str(len(values)), middle, quartiles, f"{min(values):.4g}", f"{max(values):.4g}")]
-
-
-def _systems(groups: Sequence[float], of: int) -> Section:
-    tally = Counter(next(name for name, last in SYSTEMS.items() if group <= last) for group in groups)
-    found = [(name, tally[name]) for name in SYSTEMS]
-    plot = plots.counts("crystal-systems", "Crystal systems", found, of)
-    common = ", ".join(f"{shown(group)} ({count})" for group, count in Counter(groups).most_common(10))
-    return _tally(plot, found, of, f"{len(set(groups))} space groups; the most common, with counts: {common}.")
-
-
-def _elements(formulas: Sequence[str], of: int) -> Section:
-    tally = Counter(symbol for formula in formulas for symbol in set(re.findall(r"[A-Z][a-z]?", formula)))
-    found = sorted(tally.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_ELEMENTS]
-    plot = plots.counts("elements", "Elements", found, of)
-    return _tally(plot, found, of, f"Crystals that hold the element; the most common of {len(tally)} elements.")
-
-
-def _tally(plot: Plot, found: Sequence[tuple[str, int]], of: int, note: str) -> Section:
-    body = [(name, str(count), *share_cells(Share(count, of))[1:]) for name, count in found]
-    return Section(plot, ("", "crystals", "share of all", "95 % interval"), body, f"Rows without targets. {note}")

@@ -1,7 +1,9 @@
-"""The bricks of a page: text, tables and sections in HTML that can neither load nor run anything."""
+"""The bricks of a page: text, tables and sections in HTML that loads nothing, and runs only what came with us."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -9,9 +11,40 @@ from unicodedata import category
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""The page may load nothing and run nothing, whatever text got into it."""
+"""The page may load nothing, whatever text got into it, and run only the scripts whose hashes `policy` adds."""
+
+
+def policy(scripts: Sequence[str] = ()) -> str:
+    """Return the policy of a page that may run these scripts and no other; 3Dmol makes pictures of its own."""
+    if not scripts:
+        return POLICY
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    return f"{POLICY}; img-src data: blob:; script-src {allowed}"
+
+
+def write_page(path: Path, title: str, parts: Iterable[str], scripts: Sequence[str] = ()) -> None:
+    """Write a page of sections; it appears whole or not at all, and the same parts give the same bytes."""
+    head = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(scripts)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escaped(title)}</title>\n<style>\n{css()}</style>\n</head>\n"
+    )
+    body = f"<body>\n<main>\n<h1>{escaped(title)}</h1>\n{''.join(parts)}</main>\n"
+    run = "".join(f"<script>{text}</script>\n" for text in scripts)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(f"{head}{body}{run}</body>\n</html>\n", encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def contents(entries: Iterable[tuple[str, str]]) -> str:
+    """Return the links to the sections of a page, given as slug and title."""
+    items = "".join(f'<li><a href="#{escaped(slug)}">{escaped(title)}</a></li>' for slug, title in entries)
+    return f'<nav aria-label="contents"><ul>{items}</ul></nav>\n'
 
 
 def css() -> str:

@@ -1,28 +1,33 @@
-"""The page: one HTML file with its figures and its style inside, which needs no network and runs no script."""
+"""The page of a run: what was asked, what came, what it looks like, the best of it, and what failed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from materium.report import summary
-from materium.report.drawing import inline_svg, save
+from materium.report import charts, overview, summary
+from materium.report.charts import Step
 from materium.report.figures import sections, share_cells
-from materium.report.html import POLICY, css, escaped, section_of, table_of
+from materium.report.html import contents, escaped, section_of, table_of, write_page
 from materium.report.rows import plain, read_rows, shown, with_unit
+from materium.report.section import Section, drawn, links, panels, write_files
+from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from materium.evaluate.adherence import Share
-    from materium.report.figures import Section
     from materium.report.rows import Row
+
+    Record = Mapping[str, Any]
 
 MAX_LISTED = 200
 """Failed crystals that the page lists by id; it says how many more there are."""
 MAX_REQUESTS = 100
 """Requests that the page lists one by one."""
+BEST = 24
+"""Crystals in the gallery."""
 
 
 def write_report(  # noqa: PLR0913, PLR0917 - a page has as many parts
@@ -33,8 +38,10 @@ def write_report(  # noqa: PLR0913, PLR0917 - a page has as many parts
     predictor_errors: Mapping[str, float] | None = None,
     notes: Sequence[str] = (),
     cloud: Mapping[str, Sequence[float]] | None = None,
-) -> None:
-    """Write the report of a run; the targets that occur decide which figures it has.
+    crystals: Sequence[Record] = (),
+    figures: Path | None = None,
+) -> list[Path]:
+    """Write the report of a run, and return the files of its figures; the targets that occur decide which it has.
 
     Parameters
     ----------
@@ -50,68 +57,31 @@ def write_report(  # noqa: PLR0913, PLR0917 - a page has as many parts
         Sentences for the end of the page.
     cloud:
         Properties of training crystals, lists of one length by name, for the background of scatter plots.
+    crystals:
+        Rows of the run's table, in the same order: what the page shows of structures. None: it shows targets alone.
+    figures:
+        Folder that gets the figures as SVG and PNG, for papers; none is written without.
 
     Raises
     ------
     DataError
         If the rows cannot be read, or Matplotlib is not installed.
     """
-    read = read_rows(rows)
-    text = render(title, facts, read, sections(read, predictor_errors, cloud), notes)
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
-
-
-def write_figures(
-    folder: Path,
-    rows: Sequence[Mapping[str, Any]],
-    predictor_errors: Mapping[str, float] | None = None,
-    cloud: Mapping[str, Sequence[float]] | None = None,
-    suffixes: Sequence[str] = (".svg", ".png"),
-) -> list[Path]:
-    """Write the figures of the report into a folder for use in a paper, and return their files.
-
-    Raises
-    ------
-    DataError
-        If the rows cannot be read, Matplotlib is not installed or a suffix is another one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for section in sections(read_rows(rows), predictor_errors, cloud):
-        for suffix in suffixes:
-            written.append(folder / f"{section.plot.name}{suffix}")
-            save(section.plot, written[-1])
-    return written
-
-
-def render(
-    title: str, facts: Mapping[str, str], rows: Sequence[Row], found: Iterable[Section], notes: Sequence[str] = ()
-) -> str:
-    """Return the page as text; the same rows give the same text."""
-    drawn = list(found)
+    read, viewer = read_rows(rows), Viewer()
+    told = list(sections(read, predictor_errors, cloud))
+    seen = [*_funnel(read, crystals), *overview.sections(crystals)]
     parts = [
-        _links(drawn),
-        _overview(facts, rows),
-        _requests(rows),
-        *(_figure(section) for section in drawn),
-        _failures(rows),
+        contents([("best", "The best")] * bool(crystals) + links([*told, *seen]) + [("failures", "What failed")]),
+        _overview(facts, read),
+        _requests(read),
+        _gallery(read, crystals, viewer),
+        *map(drawn, told),
+        panels(seen),
+        _failures(read),
         _notes(notes),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escaped(title)}</title>\n<style>\n{css()}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{escaped(title)}</h1>\n{''.join(parts)}</main>\n</body>\n</html>\n"
-    )
-
-
-def _links(drawn: Sequence[Section]) -> str:
-    entries = [(section.plot.name, section.plot.title) for section in drawn] + [("failures", "What failed")]
-    items = "".join(f'<li><a href="#{escaped(slug)}">{escaped(title)}</a></li>' for slug, title in entries)
-    return f"<nav><ul>{items}</ul></nav>\n"
+    write_page(path, title, parts, viewer.scripts)
+    return [] if figures is None else write_files(figures, [*told, *seen])
 
 
 def _overview(facts: Mapping[str, str], rows: Sequence[Row]) -> str:
@@ -159,11 +129,50 @@ def _asked(rows: Sequence[Row]) -> str:
     return ", ".join(texts)
 
 
-def _figure(section: Section) -> str:
-    drawing = f'<div class="scroll drawing">{inline_svg(section.plot)}</div>'
-    note = f'<p class="note">{escaped(section.note)}</p>\n' if section.note else ""
-    beside = f"<div>{table_of(section.head, section.body)}{note}</div>"
-    return section_of(section.plot.name, section.plot.title, f'<div class="split">\n{drawing}\n{beside}\n</div>\n')
+def _funnel(rows: Sequence[Row], crystals: Sequence[Record]) -> Iterator[Section]:
+    """What is left of the crystals at each step; nothing where the table was not given."""
+    if not crystals:
+        return
+    valid = [(row, record) for row, record in zip(rows, crystals, strict=True) if row.valid]
+    firsts = [(row, record) for row, record in valid if record.get("copy_of") is None]
+    steps = [Step("written", len(rows)), Step("valid", len(valid))]
+    if len(firsts) < len(valid):
+        steps.append(Step("no copy of an earlier one", len(firsts)))
+    if any(row.targets for row in rows):
+        steps.append(Step("all targets met", sum(all(row.met.values()) for row, _ in firsts)))
+    body = [(step.name, str(step.passed)) for step in steps]
+    note = "Each step counts what the one before left. Relaxing, energies and novelty: materium evaluate."
+    yield Section(charts.funnel(steps), ("step", "crystals"), body, note)
+
+
+def best(rows: Sequence[Row], crystals: Sequence[Record], most: int = BEST) -> list[Record]:
+    """Return the records to look at first: valid, no copies, most targets met, then the likeliest per site."""
+
+    def place(pair: tuple[Row, Record]) -> tuple[float, float]:
+        row, record = pair
+        return -sum(row.met.values()), -record["log_likelihood"] / record["num_sites"]
+
+    known = [pair for pair in zip(rows, crystals, strict=True) if pair[0].valid and pair[1].get("copy_of") is None]
+    return [record for _, record in sorted(known, key=place)[:most]]
+
+
+def _gallery(rows: Sequence[Row], crystals: Sequence[Record], viewer: Viewer) -> str:
+    chosen = best(rows, crystals) if crystals else []
+    if not chosen:
+        return section_of("best", "The best", "<p>No crystal is valid.</p>\n") if crystals else ""
+    cards = "".join(_card(record, viewer) for record in chosen)
+    note = "Valid, no copies; those that meet most targets first, then the likeliest per site. Nothing here is relaxed."
+    inside = f'<div class="gallery">\n{cards}</div>\n<p class="note">{note}</p>\n{viewer.end()}'
+    return section_of("best", "The best", inside, "long")
+
+
+def _card(record: Record, viewer: Viewer) -> str:
+    from materium.generate.rows import crystal_of
+
+    group = overview.named(record["space_group"]) if record["space_group"] else "no symmetry found"
+    size = f"{record['num_sites']} sites, {record['density']:.2f} g/cm³"
+    lines = (record["formula"], group, size, f"ln p {record['log_likelihood']:.1f}", record["id"])
+    return viewer.card(crystal_of(record), lines)
 
 
 def _failures(rows: Sequence[Row]) -> str:
@@ -179,8 +188,6 @@ def _failures(rows: Sequence[Row]) -> str:
     return section_of("failures", "What failed", inside, "long")
 
 
-def _notes(notes: Sequence[str]) -> str:
-    if not notes:
-        return ""
+def _notes(notes: Iterable[str]) -> str:
     items = "".join(f"<li>{escaped(note)}</li>" for note in notes)
-    return section_of("notes", "Notes", f"<ul>{items}</ul>\n")
+    return section_of("notes", "Notes", f"<ul>{items}</ul>\n") if items else ""

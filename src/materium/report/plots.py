@@ -1,4 +1,4 @@
-"""The figures, as the paper has them: violins, pairs, bars, radar, guidance, and histograms where nothing was asked."""
+"""The figures, as the paper has them: violins, pairs, bars, radar and guidance."""
 
 from __future__ import annotations
 
@@ -199,42 +199,6 @@ def guidance(points: Sequence[GuidancePoint]) -> Plot:
     ]
     alt = f"Adherence, validity and diversity against guidance weight. {'; '.join(parts)}."
     return Plot("guidance", "What the guidance weight does", alt, figure)
-
-
-def histogram(name: str, values: Sequence[float], *, whole: bool = False) -> Plot:
-    """Draw how often each value of a number was measured; `whole` gives each whole number a bar of its own."""
-    low, high = min(values), max(values)
-    with style():
-        figure, axes = blank(2.6)
-        edges = np.arange(low - 0.5, high + 1) if whole else np.histogram_bin_edges(values, bins=40)
-        axes.hist(values, bins=edges.tolist(), color=SERIES[0], alpha=0.75, rwidth=0.9)
-        axes.locator_params(axis="y", integer=True)
-        axes.locator_params(axis="x", integer=whole)
-        axes.grid(visible=False, axis="x")
-        axes.set_xlabel(f"measured {label(name)}")
-        axes.set_ylabel("crystals")
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    spread = f"median {middle:.3g}, quartiles {low:.3g} and {high:.3g}"
-    alt = f"Histogram of {label(name)} of {len(values)} crystals: {spread}."
-    return Plot(f"histogram-{name}", f"Measured {plain(name)}", alt, figure)
-
-
-def counts(slug: str, title: str, found: Sequence[tuple[str, int]], of: int) -> Plot:
-    """Draw how many of all crystals fall under each name, as bars from the first to the last."""
-    with style():
-        figure, axes = blank(0.7 + 0.24 * len(found))
-        places = np.arange(len(found))
-        values = [count for _, count in found]
-        axes.barh(places, values, height=0.7, color=SERIES[0], alpha=0.75)
-        for place, count in zip(places, values, strict=True):
-            axes.annotate(f"{count}", (count, place), (3, 0), textcoords="offset points", va="center", fontsize=9)
-        axes.set_yticks(places, [short(name) for name, _ in found])
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.set_xlim(0, 1.1 * max(values))
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"crystals, of {of}")
-    alt = f"{title}. {'; '.join(f'{name}: {count} of {of}' for name, count in found)}."
-    return Plot(slug, title, alt, figure)
 
 
 def _violin(axes: Axes, place: int, outcome: Outcome, error: float | None) -> None:

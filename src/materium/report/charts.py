@@ -1,12 +1,12 @@
-"""The figures of an evaluation: heights above the hull, sizes, elements, symmetry, and what differs between groups."""
+"""Charts of counts: histograms, elements, symmetry, funnels, and what differs between groups."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from materium.report.drawing import GRID, INK, MUTED, PAPER, SERIES, Plot, blank, short, style
+from materium.report.drawing import BAND, GRID, INK, MUTED, PAPER, SERIES, Plot, blank, short, style
 from materium.report.rows import percent
 
 if TYPE_CHECKING:
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     Figure = Mapping[str, Any]
     """A fraction as `metrics.json` has it."""
 
-BINS = 40
+
+class Step(NamedTuple):
+    """A step of a funnel: how many crystals came through it, and how many wait for it when a search is cut short."""
+
+    name: str
+    passed: int
+    left: int = 0
+
+
+BINS = (8, 40)
+"""Fewest and most bars of a histogram."""
 CLIP = (0.005, 0.995)
 """Quantiles between which a histogram is drawn; what lies outside is counted in the bars at its ends."""
 
@@ -30,7 +40,6 @@ def histogram(  # noqa: PLR0913 - a figure has as many words
     *,
     marks: Sequence[float] = (),
     whole: bool = False,
-    beside: Sequence[float] = (),
 ) -> Plot:
     """Draw how often each value occurs.
 
@@ -40,22 +49,16 @@ def histogram(  # noqa: PLR0913 - a figure has as many words
         Values at which a line is drawn.
     whole
         Whether each whole number gets a bar of its own.
-    beside
-        Shares of a second set, by whole number from 0, drawn as steps: the set that is compared with.
     """
     numbers = np.asarray(values, dtype=np.float64)
     low, high = (numbers.min(), numbers.max()) if whole else np.quantile(numbers, CLIP)
-    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, max(high, low + 1e-9), BINS + 1)
+    bins = int(np.clip(2 * np.sqrt(len(numbers)), *BINS))
+    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, max(high, low + 1e-9), bins + 1)
     with style():
         figure, axes = blank(2.6)
         axes.hist(np.clip(numbers, edges[0], edges[-1]), bins=edges.tolist(), color=SERIES[0], alpha=0.75, rwidth=0.9)
         for mark in marks:
             axes.axvline(mark, color=SERIES[1], lw=1.4, zorder=4)
-        if len(beside):
-            steps = np.asarray(beside) * len(numbers)
-            axes.step(np.arange(len(steps)), steps, where="mid", color=INK, lw=1.2, label="test set")
-            axes.set_xlim(0, max(high, float(np.flatnonzero(steps > 0.5).max(initial=0))) + 1)
-            axes.legend()
         axes.locator_params(axis="y", integer=True)
         axes.grid(visible=False, axis="x")
         axes.set_xlabel(axis)
@@ -141,6 +144,31 @@ def _symbols() -> dict[int, str]:
     return dict(zip(range(1, 119), symbols(range(1, 119)), strict=True))
 
 
+def funnel(steps: Sequence[Step]) -> Plot:
+    """Draw how many crystals came through each step: those that wait for it still, in grey."""
+    most = max(1, *(step.passed for step in steps))
+    with style():
+        figure, axes = blank(0.7 + 0.3 * len(steps))
+        for place, step in enumerate(steps):
+            axes.barh(place, step.passed, height=0.74, color=SERIES[0], alpha=0.85)
+            axes.barh(place, step.left, left=step.passed, height=0.74, color=BAND)
+            end = (step.passed + step.left, place)
+            axes.annotate(_said(step, most), end, (5, 0), textcoords="offset points", va="center", fontsize=9.5)
+        axes.set_yticks(range(len(steps)), [short(step.name, 32) for step in steps])
+        axes.set_ylim(len(steps) - 0.4, -0.6)
+        axes.set_xlim(0, 1.45 * most)
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    return Plot("funnel", "The funnel", f"Funnel: {', '.join(f'{one.name} {one.passed}' for one in steps)}.", figure)
+
+
+def _said(step: Step, most: int) -> str:
+    waiting = f", {step.left} not reached" if step.left else ""
+    return f"{step.passed} ({percent(step.passed / most, 0 if step.passed == most else 1)}){waiting}"
+
+
 def counts(slug: str, title: str, found: Sequence[tuple[str, int]], of: int, beside: Mapping[str, float]) -> Plot:
     """Draw how many crystals fall under each name, and as marks how many would if they were as the test set is."""
     with style():
@@ -156,6 +184,7 @@ def counts(slug: str, title: str, found: Sequence[tuple[str, int]], of: int, bes
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.set_xlim(0, 1.1 * max(1, *values, *expected))
         axes.grid(visible=False, axis="y")
+        axes.locator_params(axis="x", integer=True)
         axes.set_xlabel(f"crystals, of {of}")
     alt = f"{title}. {'; '.join(f'{name}: {count} of {of}' for name, count in found)}."
     return Plot(slug, title, alt, figure)
