@@ -13,6 +13,9 @@ from materium.errors import RequestError
 
 Kind = Literal["number", "category", "formula", "elements"]
 
+SHORT_NAMES = {"reduced_formula": "formula"}
+"""Properties that people who type call otherwise."""
+
 
 @dataclass(frozen=True)
 class Property:
@@ -75,3 +78,13 @@ def by_column() -> dict[str, str]:
 def scalar_names() -> tuple[str, ...]:
     """Return the names of the properties that are one number or label per crystal."""
     return tuple(p.name for p in table().values() if p.kind in ("number", "category"))
+
+
+def option_name(name: str) -> str:
+    """Return the option's name for a property."""
+    return SHORT_NAMES.get(name, name)
+
+
+def option_flag(name: str) -> str:
+    """Return the option for a property as it is typed."""
+    return "--" + option_name(name).replace("_", "-")

@@ -8,11 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from materium.properties import Property, table
+from materium.properties import Property, option_flag, option_name, table
 from materium.refine import REFINE_SYMPREC
-
-SHORT_NAMES = {"reduced_formula": "formula"}
-"""Options that are called otherwise than their property."""
 
 TYPES: dict[str, type] = {"number": float, "category": int, "formula": str, "elements": str}
 
@@ -60,16 +57,6 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def option_name(name: str) -> str:
-    """Return the option's name for a property."""
-    return SHORT_NAMES.get(name, name)
-
-
-def option_flag(name: str) -> str:
-    """Return the option for a property as it is typed."""
-    return "--" + option_name(name).replace("_", "-")
 
 
 def _with_options(command: Callable[..., None], *, several: bool) -> Callable[..., None]:

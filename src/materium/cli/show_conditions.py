@@ -1,19 +1,15 @@
 """`materium conditions`: what a model can be told, and how well it listens."""
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from materium.cli.conditions import option_flag
 from materium.cli.console import make_console, make_table
 from materium.cli.options import ModelOption, QuietOption
+from materium.properties import option_flag
 
 if TYPE_CHECKING:
     from materium.model.config import Seen
     from materium.properties import Property
 
-ADHERENCE = "adherence.json"
-"""Beside the weights: what `benchmarks/adherence.py` measured on the model."""
 HEAD = ("condition", "option", "unit", "seen in training", "labels", "met", "measured on")
 
 
@@ -24,23 +20,16 @@ def conditions(model: ModelOption = None, quiet: QuietOption = False) -> None:
 
         materium conditions
     """
-    from materium.model.checkpoint import default_model, load_checkpoint
+    from materium.model.checkpoint import load_checkpoint
+    from materium.model.facts import adherence
     from materium.properties import table
 
     network, _ = load_checkpoint(model)
-    found = _adherence((model or default_model()) / ADHERENCE)
+    found = adherence(model)
     console = make_console(quiet=quiet)
     rows = [_row(entry, network.config.seen.get(name), found.get(name)) for name, entry in table().items()]
     console.print(make_table(HEAD, rows))
     console.print("met: structures of all that were asked for within 10 % of a number, or exactly the group or formula")
-
-
-def _adherence(path: Path) -> dict[str, Any]:
-    """What was measured on the model; nothing where the file is not there."""
-    if not path.exists():
-        return {}
-    properties: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["properties"]
-    return properties
 
 
 def _row(entry: "Property", seen: "Seen | None", found: dict[str, Any] | None) -> tuple[object, ...]:

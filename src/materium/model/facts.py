@@ -1,0 +1,51 @@
+"""What a model says of itself: its size and training, and what was measured on it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from materium.model.checkpoint import default_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from materium.model.transformer import Transformer
+
+ADHERENCE = "adherence.json"
+"""Beside the weights: what `benchmarks/adherence.py` measured on the model."""
+CARD = "card.md"
+"""Beside the weights: what the model is and is not, for people."""
+
+
+def facts(network: Transformer, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return names and values of what a model is, as text for a table."""
+    shape, sentences, known = network.config, network.config.tokenizer, config["facts"]
+    lengths = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(sentences.length_ranges))
+    validation = known.get("validation", {})
+    return [
+        ("parameters", f"{network.num_parameters():,}"),
+        ("shape", f"{shape.layers} layers, width {shape.width}, {shape.heads} heads"),
+        ("sentences", f"at most {sentences.max_sites} sites, {sentences.bins} grid steps, lengths {lengths} Å"),
+        ("species", f"{len(sentences.species)} of element and oxidation state"),
+        ("tokenizer", config["tokenizer_fingerprint"]),
+        ("weights", config["weights_sha256"][:12]),
+        ("training", f"{known.get('epochs', 0)} epochs, {known.get('steps', 0)} steps"),
+        ("validation", f"{validation.get('nats_per_crystal', float('nan')):.2f} nats a crystal"),
+    ]
+
+
+def adherence(folder: Path | None = None) -> dict[str, Any]:
+    """Return what was measured on the model in `folder` (the one that ships) by property; nothing where none was."""
+    path = (folder or default_model()) / ADHERENCE
+    if not path.exists():
+        return {}
+    properties: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["properties"]
+    return properties
+
+
+def card(folder: Path | None = None) -> str:
+    """Return the card of the model in `folder` (the one that ships), Markdown; empty where it has none."""
+    path = (folder or default_model()) / CARD
+    return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,0 +1,174 @@
+"""Crystals as files that are made in memory: CIF, POSCAR, extxyz, CSV, and all of them in a zip."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from materium import convert
+from materium.errors import RequestError
+from materium.serve.answers import CrystalRow
+from materium.serve.rows import crystal_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from materium.crystal import Crystal
+    from materium.serve.schema import Which
+    from materium.serve.sources import TextFile
+
+Format = Literal["cif", "poscar", "extxyz", "csv", "zip", "json"]
+MEDIA = {
+    "cif": "chemical/x-cif",
+    "poscar": "text/plain; charset=utf-8",
+    "extxyz": "text/plain; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "zip": "application/zip",
+    "json": "application/json",
+}
+SUFFIX = {"poscar": "vasp"}
+"""Endings that are not the format's name."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time that a zip gives its files: the same crystals make the same file."""
+INFO = ("id", "formula", "log_likelihood", "valid")
+"""What each extxyz frame says of its crystal."""
+COLUMNS = ("id", "formula", "num_sites", "space_group", "density", "volume", "log_likelihood", "valid", "reason")
+NOVELTY = ("novel", "nearest_id", "nearest_distance")
+VERDICT = (
+    "unique", "relax_status", "relax_steps", "energy", "energy_above_hull", "rmsd", "stable", "metastable", "sun",
+    "msun", "smact_valid", "neutral",
+)  # fmt: skip
+
+
+class Download(NamedTuple):
+    """A file."""
+
+    name: str
+    media: str
+    content: bytes
+
+
+class Named(NamedTuple):
+    """A row with the crystal that was chosen of it."""
+
+    row: CrystalRow
+    crystal: Crystal
+
+
+def chosen(texts: Iterable[str], which: Which) -> list[Named]:
+    """Return the crystals of rows (JSON) that have one of this kind.
+
+    Raises
+    ------
+    RequestError
+        If none has.
+    """
+    rows = [CrystalRow.model_validate_json(text) for text in texts]
+    found = [Named(row, crystal) for row in rows if (crystal := _crystal(row, which)) is not None]
+    if not found:
+        raise RequestError(f"none of these {len(rows)} crystals has a structure of the kind {which!r}")
+    return found
+
+
+def _crystal(row: CrystalRow, which: Which) -> Crystal | None:
+    relaxed = row.verdict.relaxed if row.verdict else None
+    structure = {"made": row.structure, "refined": row.refined, "relaxed": relaxed}[which]
+    return None if structure is None else crystal_in(structure)
+
+
+def download(stem: str, named: Sequence[Named], form: Format) -> Download:
+    """Return crystals as one file; POSCARs of several crystals as a zip."""
+    form_of_file: Format = "zip" if form == "poscar" and len(named) > 1 else form
+    name = f"{stem}.{SUFFIX.get(form_of_file, form_of_file)}"
+    return Download(name, MEDIA[form_of_file], _content(named, form))
+
+
+def _content(named: Sequence[Named], form: Format) -> bytes:
+    if form == "zip":
+        return packed(_everything(named))
+    if form == "poscar" and len(named) > 1:
+        return packed({f"poscar/{one.row.id}.vasp": poscar(one) for one in named})
+    return WRITERS[form](named).encode()
+
+
+def _everything(named: Sequence[Named]) -> dict[str, str]:
+    cifs = {f"cif/{one.row.id}.cif": cif(one) for one in named}
+    poscars = {f"poscar/{one.row.id}.vasp": poscar(one) for one in named}
+    return {**cifs, **poscars, "structures.extxyz": extxyz(named), "table.csv": table(named)}
+
+
+def cif(one: Named) -> str:
+    """Return a crystal as a CIF in P1."""
+    return convert.to_cif(one.crystal, one.row.id)
+
+
+def poscar(one: Named) -> str:
+    """Return a crystal as a POSCAR."""
+    return convert.to_poscar(one.crystal, one.row.id)
+
+
+def extxyz(named: Sequence[Named]) -> str:
+    """Return a frame for each crystal."""
+    text = io.StringIO()
+    for row, crystal in named:
+        convert.write_extxyz_frame(text, crystal, {name: getattr(row, name) for name in INFO})
+    return text.getvalue()
+
+
+def table(named: Sequence[Named]) -> str:
+    """Return a line for each crystal; columns of what nobody asked for are left out."""
+    rows = [_cells(one.row) for one in named]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _safe(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _cells(row: CrystalRow) -> dict[str, Any]:
+    cells: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    cells["space_group"] = row.space_group.number if row.space_group else None
+    if row.novelty:
+        cells |= {name: getattr(row.novelty, name) for name in NOVELTY}
+    if row.verdict:
+        cells |= {name: getattr(row.verdict, name) for name in VERDICT}
+    return {**cells, **{f"target {name}": value for name, value in row.targets.items()}}
+
+
+def _safe(value: object) -> object:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@" and value else value
+
+
+def _json(named: Sequence[Named]) -> str:
+    rows: list[Any] = [one.row.model_dump(mode="json") for one in named]
+    return json.dumps(rows[0] if len(rows) == 1 else rows)
+
+
+WRITERS: dict[str, Callable[[Sequence[Named]], str]] = {
+    "cif": lambda named: "".join(map(cif, named)),
+    "poscar": lambda named: poscar(named[0]),
+    "extxyz": extxyz,
+    "csv": table,
+    "json": _json,
+}
+
+
+def packed(files: Mapping[str, str]) -> bytes:
+    """Return texts by name as a zip."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), text, zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+def source(files: Sequence[TextFile]) -> Download:
+    """Return what a job was given: a file as it came, several as a zip of the folder `source`."""
+    if len(files) == 1:
+        return Download(files[0].name, MEDIA["extxyz"], files[0].text.encode())
+    return Download("source.zip", MEDIA["zip"], packed({f"source/{file.name}": file.text for file in files}))
