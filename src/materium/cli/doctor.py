@@ -28,7 +28,7 @@ MAX_BF16_ERROR = 0.02
 """Relative to the largest entry of the product; bfloat16 keeps eight bits, so a right one stays under 0.01."""
 
 
-TOOLS = {"test", "dev"}
+TOOLS = {"test", "docs", "dev"}
 """The extras that only those who change Materium need."""
 
 

@@ -27,7 +27,7 @@ K_SPACING = 0.2
 class Inputs(NamedTuple):
     """The input files of one crystal.
 
-    Parameters
+    Attributes
     ----------
     files
         Text by path, relative to the crystal's folder.

@@ -47,7 +47,7 @@ FEWEST_DRAWS = 2
 class Figures(TypedDict):
     """Nats of one sentence; minus infinity where it holds a token that the grammar never allows.
 
-    Parameters
+    Attributes
     ----------
     log_likelihood, log_likelihood_per_atom
         ln p of the sentence, and the same over the number of its sites.
@@ -69,7 +69,7 @@ class Figures(TypedDict):
 class OverOrders(TypedDict):
     """Nats of a crystal in whatever order its sites are written: see `over_orders`.
 
-    Parameters
+    Attributes
     ----------
     any_order_log_likelihood
         ln of the sum of p over all orders, or its estimate.
