@@ -3,7 +3,8 @@
     python benchmarks/adherence.py OUT [--only density,space_group] [-n 512] [--guidance 2] [--geometry-temperature 0.6]
                                    [--workers 2]
 
-Several weights of guidance (`--guidance 0 1 2 4`) give the figure of what the weight does.
+Weights, temperatures and aims are those that the model was tuned to, unless they are given. Several weights of guidance
+(`--guidance 0 1 2 4`) give the figure of what the weight does.
 
 OUT gets `report.html`, the rows and the plots. With `--ship` the shares go beside the model, for `materium conditions`.
 An invalid structure, and one of which a property cannot be told, misses its target. The last line is JSON.
@@ -22,12 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from materium.convert import formula
 from materium.crystal import Crystal, fault
 from materium.evaluate.adherence import adherence, rises, together
 from materium.evaluate.predictors import error_of, measured
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
-from materium.report.page import write_figures, write_report
+from materium.report.page import write_report
 
 FORMULAS = ["Si", "GaAs", "MgAl2O4", "CaTiO3", "Y3Al5O12", "YBa2Cu3O7", "Cu2ZnSnS4"]
 SPINEL = {"reduced_formula": "MgAl2O4"}
@@ -63,6 +65,7 @@ def rows_of(engine: Materium, request: Request, first: int) -> list[dict[str, An
     return [
         {
             "id": f"{first + sample.request}-{sample.index}",
+            "formula": formula(crystal),
             "request": first + sample.request,
             "targets": dict(sample.targets),
             "measured": row,
@@ -70,14 +73,15 @@ def rows_of(engine: Materium, request: Request, first: int) -> list[dict[str, An
             "reason": reason or "",
             "guidance": request.guidance,
         }
-        for sample, row, reason in zip(samples, values, faults, strict=True)
+        for sample, crystal, row, reason in zip(samples, crystals, values, faults, strict=True)
     ]
 
 
-def run(model: Path | None, request: Request, first: int) -> list[dict[str, Any]]:
-    """Return the rows of a request, in a process of its own."""
+def run(model: Path | None, request: Request, given: set[str], first: int) -> list[dict[str, Any]]:
+    """Return the rows of a request, in a process of its own; what is not given is what the model was tuned to."""
     torch.set_num_threads(1)
-    return rows_of(load(model), request, first)
+    engine = load(model)
+    return rows_of(engine, engine.tuned.apply(request, given), first)
 
 
 def _measured(crystals: list[Crystal], faults: list[str | None], names: list[str]) -> list[dict[str, Any]]:
@@ -104,7 +108,9 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         facts = {"targets": targets[0], "met": both.met, "of": both.of, "interval": [round(low, 3), round(high, 3)]}
         shares = {name: round(share.value, 4) for name, share in each.items()}
         valid = sum(row["valid"] for row in group) / len(group)
-        result.append({**facts, "shares": shares, "medians": medians, "valid": round(valid, 4)})
+        kinds = round(len({row["formula"] for row in group}) / len(group), 4)
+        counted = {"valid": round(valid, 4), "distinct_formulas": kinds, "guidance": group[0]["guidance"]}
+        result.append({**facts, "shares": shares, "medians": medians, **counted})
     return result
 
 
@@ -131,35 +137,37 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SUITES))
     parser.add_argument("-n", type=int, default=512)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[None])
+    parser.add_argument("--temperature", type=float)
     parser.add_argument("--geometry-temperature", type=float)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ship", type=Path, help="folder of the model, which gets adherence.json")
     options = parser.parse_args()
-    how = {name: getattr(options, name) for name in ("n", "seed", "temperature", "geometry_temperature")}
+    names = ("n", "seed", "temperature", "geometry_temperature")
+    how = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     asked = [
-        Request(conditions=conditions, soft=True, guidance=weight, **how)
+        Request(conditions=conditions, soft=True, **how, **({} if weight is None else {"guidance": weight}))
         for weight in options.guidance
         for suite in options.only.split(",")
         for conditions in SUITES[suite]
     ]
+    given = {*how, *(() if options.guidance == [None] else ("guidance",))}
     firsts = np.cumsum([0, *(len(request.cells) for request in asked)]).tolist()
     options.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     begun = time.perf_counter()
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        for new in pool.map(run, repeat(options.model), asked, firsts):
+        for new in pool.map(run, repeat(options.model), asked, repeat(given), firsts):
             rows += new
             for line in summary(new):
                 print(json.dumps(line), flush=True)
     (options.out / "rows.json").write_text(json.dumps(rows) + "\n", encoding="utf-8")
     errors = {name: error_of(name) for row in rows for name in row["targets"]}
-    weights = ", ".join(f"{weight:g}" for weight in options.guidance)
+    weights = ", ".join(dict.fromkeys(f"{row['guidance']:g}" for row in rows))
     settings = {name: str(value) for name, value in how.items()}
     facts = {"model": load(options.model).fingerprint, **settings, "guidance": weights}
-    write_report(options.out / "report.html", "Told what to make", facts, rows, errors)
-    write_figures(options.out / "figures", rows, errors, suffixes=(".svg",))
+    page, folder = options.out / "report.html", options.out / "figures"
+    write_report(page, "Told what to make", facts, rows, errors, figures=folder)
     result = {**facts, "seconds": round(time.perf_counter() - begun), "properties": overall(rows)}
     if options.ship:
         text = json.dumps({**result, "requests": summary(rows)}, indent=1) + "\n"

@@ -1,6 +1,7 @@
 """The judge judged: real crystals, the same with their atoms displaced, and the same with their elements shuffled.
 
     python benchmarks/judge.py TABLE [--count 300] [--potential chgnet] [--reference NAME] [--processes 2] [--seed 0]
+                               [--sets real,displaced,shuffled]
 
 TABLE is a table of real crystals with DFT's `energy_above_hull` in eV/atom, such as the test split. Of 300 random ones:
 how many are parsed, valid, converged, and within 0.1 eV/atom of the hull, and of those that DFT holds for metastable,
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-steps", type=int, default=Settings.max_steps)
+    parser.add_argument("--sets", default="real,displaced,shuffled")
     parser.add_argument("--out", type=Path, help="folder from which a stopped run goes on")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
@@ -101,7 +103,8 @@ def main() -> None:
         "shuffled": [Row(r.id, r.crystal and shuffled(r.crystal, rng), {}, r.reason) for r in rows],
     }
     results = {}
-    for name, made in sets.items():
+    for name in options.sets.split(","):
+        made = sets[name]
         begun = time.perf_counter()
         out = None if options.out is None else options.out / name
         found = evaluate(made, out, settings, processes=options.processes)

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 # The drawing, from left to right; a part may import what stands in a column to its left.
 #
 #   crystal -> tokens -> data -> model -> train
-#                    \-> model -> generate -> relax -> evaluate -> cli, serve
+#                    \-> model -> generate -> relax -> evaluate -> report -> serve -> cli
 COLUMNS = (
     {"errors"},
     {"crystal"},
@@ -27,10 +27,11 @@ COLUMNS = (
     {"data"},
     {"model"},
     {"train", "generate"},
-    {"relax", "dft"},
+    {"relax", "dft", "bench"},
     {"evaluate"},
     {"report"},
-    {"cli", "serve"},
+    {"serve"},
+    {"cli"},
 )
 COLUMN = {part: number for number, column in enumerate(COLUMNS) for part in column}
 KNOWS_NOTHING_OF = [
@@ -46,6 +47,7 @@ FACE = {"__init__", "__main__"}
 ELEMENT_TABLES = {
     "pymatgen.core": {"Composition", "Element", "Species"},
     "pymatgen.core.structure_matcher": {"StructureMatcher"},
+    "ase.data.colors": {"jmol_colors"},
     "ase.data": {"atomic_masses", "atomic_numbers", "covalent_radii"},
     "pymatgen.core.bond_valence": {"BVAnalyzer"},
     "pymatgen.entries.compatibility": {"MaterialsProject2020Compatibility"},

@@ -19,11 +19,14 @@ __version__ = "0.1.0"
 def load(path: str | Path | None = None) -> Materium:
     """Return the model in the folder `path`, or the one that ships, ready to generate.
 
+    The lists of crystals that it returns show themselves in a notebook; see `materium.report.gallery.Crystals`.
+
     Raises
     ------
     materium.errors.CheckpointError
         If the folder holds no model, or one that is cut short, altered or of another kind.
     """
     from materium.generate.engine import load as load_engine  # brings torch: seconds, not milliseconds
+    from materium.report.gallery import Crystals
 
-    return load_engine(path)
+    return load_engine(path, gather=Crystals)

@@ -88,7 +88,7 @@ def test_every_option_reaches_the_request(generate: Callable[..., Any], tmp_path
     assert all(line.startswith("warning: ") for line in err.splitlines())
     found = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     conditions = found.pop("conditions")
-    assert found == {**options, "cell_formula": None, "soft": False}
+    assert found == {**options, "cell_formula": None, "soft": False, "aims": {}, "hints": {}}
     assert conditions["reduced_formula"] == "NaCl"
     assert len(conditions) == 9
 
@@ -253,7 +253,7 @@ def test_no_space_left(place: str, generate: Callable[..., Any], tmp_path: Path,
     """The disk is full at the second batch; the first stays, and with room again the run ends as it should."""
     assert generate("-n", "12", "--out", "whole", "--batch-size", "5")[0] == 0
     engine = load(tiny_checkpoint)
-    request = Request(n=12)
+    request = engine.tuned.apply(Request(n=12), ())
     run = RunFolder(tmp_path / "run", RunInfo(request, engine.fingerprint, {}, ""), engine.read)
     (tmp_path / "run" / place).symlink_to("/dev/full")
     status, _, err = generate("-n", "12", "--out", "run", "--batch-size", "5")

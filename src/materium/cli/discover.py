@@ -16,8 +16,8 @@ import typer
 
 from materium.cli.conditions import with_targets
 from materium.cli.console import make_console, make_table
-from materium.cli.generate import generate
-from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption
+from materium.cli.generate import generate, given
+from materium.cli.options import DeviceOption, FiguresOption, ModelOption, OutOption, QuietOption
 from materium.errors import RequestError
 from materium.evaluate.funnel import BUDGET, CAP, ENOUGH, EXHAUSTED, Limits
 from materium.evaluate.reference import DEFAULT
@@ -60,10 +60,10 @@ def _with_request(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapped(*, conditions: dict[str, list[str]], **arguments: Any) -> None:
-        told = {name: arguments.pop(name) for name in names}
-        command(**arguments, request=Request(n=MOST, conditions=conditions, **told))
+        told = given(**{name: arguments.pop(name) for name in names})
+        command(**arguments, request=Request(n=MOST, conditions=conditions, **told), chosen=told)
 
-    out, *own = [p for p in inspect.signature(command).parameters.values() if p.name != "request"]
+    out, *own = [p for p in inspect.signature(command).parameters.values() if p.name not in {"request", "chosen"}]
     told = inspect.Parameter("conditions", inspect.Parameter.KEYWORD_ONLY)
     asked = [theirs[name] for name in names]
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (out, *asked, *own)]
@@ -93,9 +93,11 @@ def discover(
     ] = Limits.screen,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
+    figures: FiguresOption = False,
     quiet: QuietOption = False,
     *,
     request: Request,
+    chosen: "Facts",
 ) -> None:
     """Generate until enough new crystals are found close to the hull, and rank them.
 
@@ -119,6 +121,7 @@ def discover(
         "cap": CAP_FACTOR * keep if budget is None else None,
     }
     engine = load(model, resolve_device(device))
+    request = engine.tuned.apply(request, chosen)
     batches = _Batches(engine, request)  # first of all: what contradicts itself needs no potential
     for line in request.warnings(engine.model.config.seen):
         make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
@@ -126,6 +129,8 @@ def discover(
     settings = _settings(request, limits, judges, engine)
     _open(out, settings)
     _search(out, judges, limits, batches, bounds, settings, quiet=quiet)
+    _report(out, figures=figures)
+    _print(out, make_console(quiet=quiet))
 
 
 def _seconds(text: str) -> float:
@@ -222,8 +227,6 @@ def _search(
         console.print(f"{out} is finished already; nothing was written")
     else:
         _finish(out, funnel, ended, {"command": shlex.join(["materium", *sys.argv[1:]]), "settings": settings})
-    _report(out)
-    _print(out, console)
 
 
 @contextmanager
@@ -252,17 +255,16 @@ def _finish(out: Path, funnel: "Funnel", ended: str, facts: "Facts") -> None:
     write(out, rows, found, {**metrics(funnel, found, ended), "ended_because": ENDED[ended], **facts})
 
 
-def _report(out: Path) -> None:
+def _report(out: Path, *, figures: bool) -> None:
     """The page, unless it is there: it comes from the tables, so that the same command makes up for a lost one."""
     import pyarrow.parquet as pq
 
     from materium.report.discovery import write_discovery
 
-    if not (out / PAGE).exists():
-        found = pq.read_table(out / "candidates.parquet").to_pylist()
-        write_discovery(
-            out / PAGE, f"Search {out.name}", found, json.loads((out / METRICS).read_text(encoding="utf-8"))
-        )
+    if figures or not (out / PAGE).exists():
+        found, rows = (pq.read_table(out / f"{name}.parquet").to_pylist() for name in ("candidates", "rows"))
+        metrics = json.loads((out / METRICS).read_text(encoding="utf-8"))
+        write_discovery(out / PAGE, f"Search {out.name}", found, metrics, rows, out / "figures" if figures else None)
 
 
 def _print(out: Path, console: "Console") -> None:

@@ -1,7 +1,7 @@
 """`materium generate`: writes crystals."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,16 +9,19 @@ from materium.cli.conditions import with_targets
 from materium.cli.console import make_console
 from materium.cli.options import (
     DeviceOption,
-    GeometryTemperatureOption,
     ModelOption,
     OutOption,
     QuietOption,
     SeedOption,
-    TemperatureOption,
+    TunedGeometryTemperatureOption,
+    TunedTemperatureOption,
 )
 from materium.cli.runs import run_info, write_run
 from materium.generate.request import BATCH, Request
 from materium.refine import REFINE_SYMPREC
+
+if TYPE_CHECKING:
+    from materium.evaluate.firsts import Firsts
 
 
 @with_targets
@@ -29,16 +32,17 @@ def generate(
     ] = Request.n,
     seed: SeedOption = Request.seed,
     guidance: Annotated[
-        float, typer.Option(help="How hard the targets are pressed: 0 not at all, 1 as learned.")
-    ] = Request.guidance,
+        float | None,
+        typer.Option(help="How hard targets are pressed: 0 not at all, 1 as learned; as measured best if not given."),
+    ] = None,
     order: Annotated[
         str, typer.Option(help="Site order: high, low, xyz, random or electronegativity.")
     ] = Request.order,
     lattice_first: Annotated[
         bool, typer.Option("--lattice-first", help="Write the lattice before the atoms.")
     ] = Request.lattice_first,
-    temperature: TemperatureOption = Request.temperature,
-    geometry_temperature: GeometryTemperatureOption = Request.geometry_temperature,
+    temperature: TunedTemperatureOption = None,
+    geometry_temperature: TunedGeometryTemperatureOption = None,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = Request.top_p,
     elements: Annotated[str, typer.Option(help="Elements that may occur, such as Li,Fe,P,O.")] = "",
     require: Annotated[str, typer.Option(help="Elements that must occur.")] = "",
@@ -60,7 +64,16 @@ def generate(
             help=f"Å; refine the structures too, at {REFINE_SYMPREC} where no number follows.",
         ),
     ] = Request.symmetrize,
+    unique: Annotated[
+        bool, typer.Option("--unique", help="Mark copies of earlier crystals in the table; only the first get files.")
+    ] = False,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Write structures.parquet, and no CIF or extxyz: for large runs.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = BATCH,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Faster on processors that have it; the crystals are other ones.")
+    ] = False,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
@@ -77,16 +90,14 @@ def generate(
 
         materium generate --density 2.5 5 7.5 --band-gap 1..2 --forbid Pb,Cd --out runs/wide
     """
+    chosen = given(temperature=temperature, geometry_temperature=geometry_temperature, guidance=guidance)
     request = Request(
         n=n,
         seed=seed,
         conditions=conditions,
         order=order,  # type: ignore[arg-type]  # Request names the right ones if this is none
         lattice_first=lattice_first,
-        temperature=temperature,
-        geometry_temperature=geometry_temperature,
         top_p=top_p,
-        guidance=guidance,
         elements=elements,  # type: ignore[arg-type]  # Request reads the text of these four
         require=require,  # type: ignore[arg-type]
         forbid=forbid,  # type: ignore[arg-type]
@@ -95,18 +106,45 @@ def generate(
         neutral=neutral,
         soft=soft,
         symmetrize=symmetrize,
+        **chosen,
     )
-    _run(request, out, model, device, batch_size=batch_size, quiet=quiet)
+    output = {"unique": unique, "table_only": table_only}
+    _run((request, chosen), out, model, device, output, batch_size=batch_size, bfloat16=bfloat16, quiet=quiet)
 
 
-def _run(request: Request, out: Path, model: Path | None, device: str, *, batch_size: int, quiet: bool) -> None:
+def given(**options: float | None) -> dict[str, Any]:
+    """Return the options that were given; the others are left to what was measured on the model."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _run(
+    asked: tuple[Request, dict[str, Any]],
+    out: Path,
+    model: Path | None,
+    device: str,
+    output: dict[str, bool],
+    *,
+    batch_size: int,
+    bfloat16: bool,
+    quiet: bool,
+) -> None:
     from materium.generate.engine import load
     from materium.generate.writer import RunFolder
     from materium.model.device import resolve_device
 
     engine = load(model, resolve_device(device))
+    engine.bfloat16 = bfloat16
+    request = engine.tuned.apply(*asked)
     plan = engine.plan(request)  # first of all: what contradicts itself needs no warnings
     for line in request.warnings(engine.model.config.seen):
         make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
-    run = RunFolder(out, run_info(request, engine), engine.read)
-    write_run(run, lambda: engine.batches(plan, run.done, batch_size), quiet=quiet)
+    run = RunFolder(out, run_info(request, engine, output=output), engine.read, _firsts)
+    workers = engine.processes(request.total - run.done)
+    write_run(run, lambda: engine.batches(plan, run.done, batch_size, workers), quiet=quiet)
+
+
+def _firsts(path: Path, done: int) -> "Firsts":
+    """What tells copies; loaded by runs that ask for it alone."""
+    from materium.evaluate.firsts import Firsts
+
+    return Firsts(path, done)

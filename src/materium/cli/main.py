@@ -26,6 +26,7 @@ COMMANDS = {
     "score": ("materium.cli.score", "score"),
     "evaluate": ("materium.cli.evaluate", "evaluate"),
     "export": ("materium.cli.export", "export"),
+    "serve": ("materium.cli.serve", "serve"),
     "prepare": ("materium.cli.prepare", "prepare"),
     "train": ("materium.cli.train", "train"),
     "data": ("materium.cli.data", "app"),
@@ -33,6 +34,7 @@ COMMANDS = {
     "conditions": ("materium.cli.show_conditions", "conditions"),
     "info": ("materium.cli.info", "info"),
     "doctor": ("materium.cli.doctor", "doctor"),
+    "bench": ("materium.cli.bench", "bench"),
 }
 """Name to module and attribute (a function or a `typer.Typer`); a module is imported when its command is asked for."""
 

@@ -32,11 +32,20 @@ DeviceOption = Annotated[
         callback=check_device,
     ),
 ]
+FiguresOption = Annotated[
+    bool, typer.Option("--figures", help="Write the figures of the report as SVG and PNG too, into figures/.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", "-m", help="Folder of a model; the one that ships, where none is named.")
 ]
 TemperatureOption = Annotated[float, typer.Option(help="1 samples what the model believes, less is bolder.")]
+TunedTemperatureOption = Annotated[
+    float | None, typer.Option(help="1 samples what the model believes, less is bolder; as measured best if not given.")
+]
+TunedGeometryTemperatureOption = Annotated[
+    float | None, typer.Option(help="Temperature of coordinates and lattice; as measured best if not given.")
+]
 GeometryTemperatureOption = Annotated[
     float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,15 @@ from materium.generate import scoring
 from materium.generate.decoding import Sample, write_batch
 from materium.generate.plan import Plan
 from materium.generate.request import BATCH, Request
-from materium.model.checkpoint import load_checkpoint
+from materium.generate.tuned import Tuned, read_tuned
+from materium.generate.workers import can_fork, side_by_side
+from materium.model.checkpoint import default_model, load_checkpoint
 from materium.refine import refine
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,24 +34,43 @@ if TYPE_CHECKING:
     from materium.model.transformer import Transformer
     from materium.tokens.tokenizer import Order
 
+LEAST_OF_A_WORKER = 32
+"""Structures that a process must have to write, for it to be worth its start."""
+
 
 class Materium:
     """A model with its tokenizer and grammar, ready to write and to score crystals."""
 
-    def __init__(self, model: Transformer, config: dict[str, Any], device: torch.device | str = "cpu") -> None:
-        """Take a model that `load_checkpoint` returned."""
-        self.model, self.config, self.device = model, config, torch.device(device)
+    def __init__(
+        self,
+        model: Transformer,
+        config: dict[str, Any],
+        device: torch.device | str = "cpu",
+        gather: Callable[[list[Structure]], list[Structure]] = list,
+        tuned: Tuned | None = None,
+    ) -> None:
+        """Take a model that `load_checkpoint` returned; `gather` makes the lists that `generate` and `complete` return.
+
+        A notebook wants lists that show themselves, and drawing is nothing that writing knows of. `tuned` holds the
+        settings that the model writes best with.
+        """
+        self.tuned = tuned or Tuned()
+        self.model, self.config, self.device, self.gather = model, config, torch.device(device), gather
         self.tokenizer = Tokenizer(model.config.tokenizer)
+        self.bfloat16 = False
+        """Whether `batches` are written with products in bfloat16: faster, and other structures than float32's."""
         separation = model.config.site_separation
         self.grammar = Grammar(self.tokenizer, self.device, site_separation=separation)
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that change with any weight."""
-        return str(self.config["weights_sha256"])[:12]
+        """Twelve hexadecimal digits that change with any weight, and the type of number if it is not float32."""
+        return str(self.config["weights_sha256"])[:12] + self.bfloat16 * "-bfloat16"
 
     def generate(self, n: int = 64, *, seed: int = 0, formula: str | None = None, **options: Any) -> list[Structure]:
         """Return `n` crystals as pymatgen structures, with the row's facts in `properties`.
+
+        Temperatures and guidance that are not given are those that the model was measured best with (`self.tuned`).
 
         Where a condition has several targets, `n` of each combination of them. With `symmetrize` those that can be
         refined are; `symmetrized` in their properties says so, and else `reason`.
@@ -69,7 +91,7 @@ class Materium:
         """
         from materium.convert import to_structure
 
-        request = make_request(n, seed, formula, options)
+        request = self.tuned.apply(make_request(n, seed, formula, options), options)
         structures = []
         for written in self.samples(request):
             raw = self.read(written)
@@ -80,7 +102,7 @@ class Materium:
             if refined is not None:
                 structure.properties |= {"symmetrized": refined.crystal is not None, "reason": refined.reason}
             structures.append(structure)
-        return structures
+        return self.gather(structures)
 
     def samples(self, request: Request, start: int = 0, batch_size: int = BATCH) -> Iterator[Sample]:
         """Yield the sentences of a request in their order, from number `start` on.
@@ -93,12 +115,20 @@ class Materium:
         for batch in self.batches(self.plan(request), start, batch_size):
             yield from batch
 
-    def batches(self, plan: Plan, start: int = 0, batch_size: int = BATCH) -> Iterator[list[Sample]]:
-        """Yield the sentences of a plan, batch by batch, from number `start` on."""
+    def batches(self, plan: Plan, start: int = 0, batch_size: int = BATCH, workers: int = 1) -> Iterator[list[Sample]]:
+        """Yield the sentences of a plan, batch by batch, from number `start` on, `workers` batches at a time."""
         if batch_size < 1:
             raise RequestError(f"batch size = {batch_size} is not possible; give at least 1")
-        for indices in plan.batches(start, batch_size):
-            yield write_batch(self.model, self.grammar, plan, indices)
+        size = min(batch_size, -(-(plan.request.total - start) // workers))
+        batches = plan.batches(start, max(1, size))
+        dtype = torch.bfloat16 if self.bfloat16 else torch.float32
+        write = partial(write_batch, self.model, self.grammar, plan, dtype=dtype)
+        return map(write, batches) if workers == 1 else side_by_side(write, batches, workers)
+
+    def processes(self, structures: int) -> int:
+        """Return how many processes are worth their start for so many structures: one for each core, on CPUs alone."""
+        able = self.device.type == "cpu" and can_fork()
+        return max(1, min(torch.get_num_threads(), structures // LEAST_OF_A_WORKER)) if able else 1
 
     def read(self, written: Sample) -> Crystal:
         """Return the crystal that a sentence says."""
@@ -128,7 +158,7 @@ class Materium:
             structure = to_structure(completion.crystal(written))
             structure.properties = {"index": written.index, "log_likelihood": written.log_likelihood}
             structures.append(structure)
-        return structures
+        return self.gather(structures)
 
     def plan(self, request: Request) -> Plan:
         """Return what each structure of a request is told and kept to; errors as in `samples`."""
@@ -216,10 +246,15 @@ class Materium:
         return scoring.over_orders(self.model, self.grammar, sentences, request, draws)
 
 
-def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> Materium:
+def load(
+    path: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    gather: Callable[[list[Structure]], list[Structure]] = list,
+) -> Materium:
     """Return the model in the folder `path`, or the one that ships, ready to generate; see `materium.load`."""
-    model, config = load_checkpoint(None if path is None else Path(path), device)
-    return Materium(model, config, device)
+    folder = default_model() if path is None else Path(path)
+    model, config = load_checkpoint(folder, device)
+    return Materium(model, config, device, gather, read_tuned(folder))
 
 
 def make_request(n: int, seed: int, formula: str | None, options: dict[str, Any]) -> Request:

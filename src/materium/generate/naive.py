@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from materium.generate import sample
@@ -36,7 +37,7 @@ def write_sentence(model: Transformer, grammar: Grammar, request: Request, index
         logits = model.logits(*_last(model, tokens, roles, told))
         if request.guidance != 1:
             logits = sample.guide(logits, model.logits(*_last(model, tokens, roles, untold)), request.guidance)
-        logits = sample.mask(logits, keeper.mask(grammar.mask(state), state))
+        logits = sample.mask(logits, keeper.mask(Role(int(state.role)), grammar.mask(state), 0, np.zeros(1, dtype=int)))
         warmth = request.temperature if state.role == Role.SPECIES else cold
         token = sample.draw(sample.cut(sample.temper(logits, warmth), request.top_p), uniform[None])
         roles = torch.cat([roles, grammar.role_of(state, token)[:, None]], dim=1)

@@ -75,7 +75,7 @@ class Plan:
 
     def told(self, indices: Sequence[int]) -> Conditions:
         """Return the conditions of structures with equally many elements in their formula; see `batches`."""
-        return targets.told([self.targets(index) for index in indices], self.request.layout)
+        return targets.told([self._told(index) for index in indices], self.request.layout)
 
     def automata(self, indices: Sequence[int]) -> list[Automaton | None]:
         """Return what keeps the constraints of each structure; None where there are none.
@@ -95,6 +95,11 @@ class Plan:
             end = next((index for index in range(start, end) if self._slots(index) != slots), end)
             yield range(start, end)
             start = end
+
+    def _told(self, index: int) -> dict[str, Value]:
+        """What a structure is told: hints, and targets as the model must hear them."""
+        aims, asked = self.request.aims, self.targets(index)
+        return {**self.request.hints, **{k: aims[k].told(v) if k in aims else v for k, v in asked.items()}}
 
     @cached_property
     def _automata(self) -> list[Automaton | None]:

@@ -17,6 +17,7 @@ from materium.tokens.tokenizer import ORDERS, Order
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from materium.generate.tuned import Aim
     from materium.model.conditions import Conditions
     from materium.model.config import Seen
 
@@ -24,8 +25,8 @@ LEAST = 1e-6
 """Smallest temperature, and tolerance: float32 holds no logits that are divided by less."""
 MAX_GUIDANCE = 20.0
 """Beyond it the logits are all condition and no crystal comes of it."""
-BATCH = 128
-"""Crystals that are written together, unless told otherwise."""
+BATCH = 512
+"""Crystals that are written together, unless told otherwise: fewer cost more time each, more cost more memory."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Request:
         Share of the probability that the likeliest tokens must hold; the rest is cut off.
     guidance
         Weight of the conditions: 0 ignores them, 1 takes the model as it is, more presses them.
+    aims
+        For conditions that the model only leans towards: what it is told in place of the target; see `Aim`.
+    hints
+        Values of properties that the model is told beside the conditions, without anybody having asked for them.
     elements, require, forbid
         Symbols of the elements that may occur (none named: all), that must, and that must not.
     z
@@ -78,6 +83,8 @@ class Request:
     geometry_temperature: float | None = None
     top_p: float = 1.0
     guidance: float = 1.0
+    aims: Mapping[str, Aim] = field(default_factory=dict)
+    hints: Mapping[str, float] = field(default_factory=dict)
     elements: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     forbid: tuple[str, ...] = ()
@@ -189,7 +196,7 @@ def _warnings(cell: Mapping[str, Target], seen: Mapping[str, Seen]) -> list[str]
 def _text(value: Target | Sequence[Target]) -> object:
     """A target, or several, as JSON types."""
     if isinstance(value, Range):
-        return {"low": value.low, "high": value.high}
+        return asdict(value)
     return [_text(one) for one in value] if isinstance(value, tuple) else value
 
 
