@@ -5,7 +5,7 @@ BIN := .venv/bin
 # One pip call with the constraints: torch is pinned before anything else can ask for a newer (and larger) build.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: help generate test lint format clean distclean
+.PHONY: help generate test serve docs lint format clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -15,7 +15,17 @@ generate: .venv/.installed ## write 64 new crystals into runs/first
 	$(BIN)/materium generate -n 64 --seed 1 --out runs/first
 
 test: .venv/.installed-test ## run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+
+serve: .venv/.installed-serve .venv/.web ## the page in the browser, with the HTTP API behind it
+	$(BIN)/materium serve
+
+docs: .venv/.installed-docs ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Named, for help lists targets of letters alone.
+test-browser: .venv/.browser
+	$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 lint: .venv/.installed-dev ## ruff and the type checker
 	$(BIN)/ruff check .
@@ -27,11 +37,11 @@ format: .venv/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean: ## remove caches and builds; runs and the environment stay
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the environment
-	rm -rf .venv
+	rm -rf .venv web/node_modules $(VENDOR)
 
 .venv/.installed: pyproject.toml $(CONSTRAINTS)
 	@echo "installing materium into .venv (some minutes the first time)"
@@ -41,9 +51,37 @@ distclean: clean ## also remove the environment
 
 # The potentials and predictors too, so that no test of them is skipped.
 .venv/.installed-test: .venv/.installed
-	$(INSTALL) -e ".[test,train,chgnet,cgcnn,sevennet,smact,report]"
+	$(INSTALL) -e ".[test,train,chgnet,cgcnn,sevennet,smact,report,docs,serve]"
+	@touch $@
+
+# CHGNet and SMACT too, which the page judges with.
+.venv/.installed-serve: .venv/.installed
+	$(INSTALL) -e ".[test,train,chgnet,smact,serve]"
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(INSTALL) -e ".[test,train,docs]"
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed-test
-	$(INSTALL) -e ".[test,train,chgnet,cgcnn,sevennet,smact,report,dev]"
+	$(INSTALL) -e ".[test,train,chgnet,cgcnn,sevennet,smact,report,docs,serve,dev]"
+	@touch $@
+
+# The 3D viewer of the page, from npm and pinned by its lock file; without npm the page shows still pictures instead.
+VENDOR := src/materium/serve/static/vendor
+.venv/.web: web/package.json web/package-lock.json .venv/.installed
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(VENDOR) && touch $@; \
+	else echo "npm (with Node.js 18 or newer) is not installed: the page shows still pictures in place of the 3D view"; fi
+
+.PHONY: $(VENDOR)
+$(VENDOR):
+	cd web && npm ci --ignore-scripts --silent
+	mkdir -p $@
+	cp web/node_modules/3dmol/build/3Dmol-min.js $@/
+	cp web/node_modules/3dmol/LICENSE $@/3Dmol-LICENSE.txt
+
+# A browser for tests/browser: Debian's Chromium, for Playwright's own would come from another host.
+.venv/.browser: .venv/.installed-test .venv/.web
+	$(INSTALL) -e ".[test,train,chgnet,cgcnn,sevennet,smact,report,docs,serve,browser]"
+	@sh tests/browser/install-chromium.sh
 	@touch $@
