@@ -7,7 +7,7 @@ import { drawThumbnail } from "./thumbnail.js";
 
 const STICK = 0.09; // Å
 const EDGE = 0.03;
-const FILL = 0.72; // of the view is the cell; the rest is for the atoms about its corners
+const FILL = 0.76; // of the view is the cell; the rest is for the atoms about its corners
 const LABEL = 1.3; // Å beyond the end of a lattice vector
 const AXES = ["a", "b", "c"];
 const LETTERS = { fontSize: 16, showBackground: false, inFront: true };
@@ -60,7 +60,9 @@ export class Viewer {
   fit() {
     const corners = edgesOf(this.structure.lattice, this.options.repeat).flat();
     const seen = this.screen.modelToScreen(corners.map(point));
-    const [wide, high] = ["x", "y"].map((axis) => spanOf(seen.map((place) => place[axis])));
+    const box = this.container.getBoundingClientRect();
+    const wide = 2 * farthest(seen.map(({ x }) => x - scrollX - box.left - box.width / 2));
+    const high = 2 * farthest(seen.map(({ y }) => y - scrollY - box.top - box.height / 2));
     const { clientWidth, clientHeight } = this.container;
     if (wide > 0 && high > 0) this.zoom(FILL * Math.min(clientWidth / wide, clientHeight / high));
   }
@@ -203,8 +205,8 @@ function hexOf(color) {
   return `#${channels.map((value) => Math.round(Number(value)).toString(16).padStart(2, "0")).join("")}`;
 }
 
-function spanOf(values) {
-  return Math.max(...values) - Math.min(...values);
+function farthest(distances) {
+  return Math.max(...distances.map(Math.abs));
 }
 
 const point = ([x, y, z]) => ({ x, y, z });
