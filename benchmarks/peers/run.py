@@ -8,9 +8,8 @@ extrapolated from a few of their steps, ours writes whole crystals. Weights that
 the published shape, which leaves the time of a step unchanged. OMP_NUM_THREADS decides the threads of all. The last
 line is JSON.
 
-MatterGen is left out: its package on the index asks for torch 2.2.1 with CUDA 11.8, and for torch_scatter and
-torch_sparse, which come as source that must be compiled against that torch. Its sampler, too, takes 1,000 steps of
-predictor and corrector.
+MatterGen is left out: its package asks for a torch of its own, 2.2.1 built for CUDA 11.8, which is no CPU build. Its
+sampler, too, takes 1,000 steps of predictor and corrector.
 """
 
 import argparse
