@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("command", [pytest.param(one, id=one.name, marks=marks(one)) for one in COMMANDS])
 def test_command_works(command: Command, folder: Path, offline_environment: dict[str, str]) -> None:
     skip_if_impossible(command)
-    run(command, folder, offline_environment)
+    assert "Traceback" not in run(command, folder, offline_environment)
 
 
 def test_substitutions_are_all_used() -> None:

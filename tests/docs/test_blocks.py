@@ -71,11 +71,12 @@ def test_block_works(
         make_clone(make_folder(folder), copy=in_a_clone)
     if command.text.startswith(STAYS):
         servers.append(start(command, folder, offline_environment))
+        assert servers[-1].poll() is None
     elif in_a_clone:
         path = os.pathsep.join([str(folder / "src"), offline_environment["PYTHONPATH"]])
-        run(command, folder, {**offline_environment, "PYTHONPATH": path})
+        assert "Traceback" not in run(command, folder, {**offline_environment, "PYTHONPATH": path})
     else:
-        run_preloaded(command, folder, offline_environment)
+        assert "Traceback" not in run_preloaded(command, folder, offline_environment)
 
 
 def make_clone(folder: Path, *, copy: bool) -> None:

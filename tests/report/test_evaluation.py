@@ -67,7 +67,7 @@ def test_page_is_whole_and_alone(
     tmp_path: Path, judged: tuple[list[dict[str, Any]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib", reason="plots need the extra `report`")
-    monkeypatch.setattr(viewer, "library", lambda: None)
+    monkeypatch.setattr(viewer, "viewer_code", lambda: None)
     assert write_evaluation(tmp_path / "report.html", "Ünïcode & <b>", *judged)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     reader = Reader()

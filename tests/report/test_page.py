@@ -26,7 +26,7 @@ VOID = {"meta", "path", "use", "rect"}
 @pytest.fixture(autouse=True)
 def _no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the checkout has the 3D viewer or not."""
-    monkeypatch.setattr(viewer, "library", lambda: None)
+    monkeypatch.setattr(viewer, "viewer_code", lambda: None)
 
 
 class Reader(HTMLParser):

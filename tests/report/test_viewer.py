@@ -23,7 +23,7 @@ LIBRARY = "globalThis.$3Dmol = {};"
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "library", lambda: LIBRARY)
+    monkeypatch.setattr(viewer, "viewer_code", lambda: LIBRARY)
 
 
 def page(path: Path, found: Viewer, cards: list[str]) -> str:
@@ -32,7 +32,7 @@ def page(path: Path, found: Viewer, cards: list[str]) -> str:
 
 
 def test_without_the_library_pictures_stand_still(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(viewer, "library", lambda: None)
+    monkeypatch.setattr(viewer, "viewer_code", lambda: None)
     found = Viewer()
     text = page(tmp_path / "a.html", found, [found.card(NACL, ["NaCl"])])
     assert "<script" not in text
@@ -76,7 +76,7 @@ def test_a_page_without_crystals_needs_no_library() -> None:
 
 
 def test_the_library_comes_with_its_licence_and_cannot_end_the_script(tmp_path: Path) -> None:
-    text = viewer.library()
+    text = viewer.viewer_code()
     if text is None:
         pytest.skip("3Dmol.js is not set up; make serve fetches it")
     assert text.index("BSD-3-Clause") < text.index("*/") < text.index("3Dmol=")

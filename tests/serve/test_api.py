@@ -197,6 +197,7 @@ def test_what_is_not_there(client: TestClient, written: dict[str, Any]) -> None:
     refused(client.get(f"/jobs/{written['id']}/source"), 404, "not_found")
     refused(client.get("/nothing"), 404, "not_found")
     refused(client.get("/generate"), 405, "not_allowed")
+    assert client.get(f"/jobs/{written['id']}").json()["job"]["state"] == "done"  # what is there is untouched
 
 
 def test_uploads_are_scored(client: TestClient, written: dict[str, Any]) -> None:

@@ -66,12 +66,14 @@ def test_broken_json(small: TestClient, text: str) -> None:
 
 def test_a_large_body_is_not_read(small: TestClient) -> None:
     body = json.dumps({"source": source(), "add": "x" * 6000})
-    refused(small.post("/complete", content=body, headers={"content-type": "application/json"}), 413, "too_large")
+    answer = small.post("/complete", content=body, headers={"content-type": "application/json"})
+    assert f"the body has {len(body)} bytes" in refused(answer, 413, "too_large")["message"]
 
 
 def test_a_body_that_does_not_tell_its_length_is_counted(small: TestClient) -> None:
     pieces = (b" " * 1000 for _ in range(6))
-    refused(small.post("/generate", content=pieces, headers={"content-type": "application/json"}), 413, "too_large")
+    answer = small.post("/generate", content=pieces, headers={"content-type": "application/json"})
+    assert "more than 5000 bytes" in refused(answer, 413, "too_large")["message"]
 
 
 def test_files_of_other_kinds_are_refused(small: TestClient) -> None:

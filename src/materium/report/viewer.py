@@ -28,7 +28,7 @@ class Viewer:
 
     def __init__(self) -> None:
         """Begin with none; without the library the pictures stay pictures."""
-        self._library = library()
+        self._library = viewer_code()
         self._crystals: list[dict[str, Any]] = []
 
     def picture(self, crystal: Crystal) -> str:
@@ -69,7 +69,7 @@ class Viewer:
         return self._library, files("materium.report").joinpath("viewer.js").read_text(encoding="utf-8")
 
 
-def library() -> str | None:
+def viewer_code() -> str | None:
     """Return 3Dmol.js behind its licence, as the licence wants it, or None where the set-up has not fetched it."""
     folder = files("materium").joinpath(*VENDOR)
     code, licence = folder.joinpath("3Dmol-min.js"), folder.joinpath("3Dmol-LICENSE.txt")
