@@ -30,7 +30,7 @@ from materium.model.checkpoint import write_json
 GRIDS: dict[str, list[float]] = {
     "band_gap": [0, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7],
     "bulk_modulus": [30, 50, 70, 75, 80, 90, 120, 160, 200, 250, 300, 350],
-    "mag_density": [0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.13, 0.16, 0.2],
+    "mag_density": [0, 0.01, 0.02, 0.03, 0.035, 0.04, 0.045, 0.05, 0.055, 0.06, 0.065, 0.07, 0.1, 0.2],
 }
 """What the model is told, in the unit of the property."""
 SEED = 2

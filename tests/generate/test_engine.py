@@ -28,6 +28,8 @@ REQUESTS: list[dict[str, Any]] = [
     {"lattice_first": True, "order": "low"},
     {"temperature": 0.7, "geometry_temperature": 0.3},
     {"temperature": 1.5, "top_p": 0.8},
+    {"temperature": 0.9, "geometry_temperature": 0.5, "geometry_reach": 0.1, "end_odds": 0.3},
+    {"geometry_temperature": 0.2, "geometry_reach": 0.3, "top_p": 0.9, "lattice_first": True, "end_odds": 4},
     {"conditions": {"density": 3.5, "num_sites": 4}},
     {"conditions": {"reduced_formula": "TiO2", "density": 4.0}, "soft": True, "guidance": 2.0, "top_p": 0.95},
     {"conditions": {"reduced_formula": "TiO2"}, "guidance": 0.5, "lattice_first": True},

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from materium.generate import sample
 
@@ -24,6 +25,13 @@ def test_mask_leaves_the_legal_ones() -> None:
     found = sample.mask(LOGITS, legal)
     assert found.isfinite().equal(legal)
     assert torch.equal(found[legal], LOGITS[legal])
+
+
+def test_odds_of_one_token_are_multiplied() -> None:
+    places = torch.tensor([2, 0])
+    before, after = (x.softmax(-1).gather(1, places[:, None]) for x in (LOGITS, sample.weigh(LOGITS, places, 0.25)))
+    torch.testing.assert_close(after / (1 - after), before / (1 - before) / 4)
+    assert sample.weigh(LOGITS, places, 1) is LOGITS
 
 
 def test_temperature_of_each_row() -> None:
@@ -52,6 +60,51 @@ def test_draw_inverts_the_distribution() -> None:
     logits = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).log().expand(6, -1)
     uniform = torch.tensor([0.0, 0.0999, 0.1001, 0.2999, 0.5999, 0.9999], dtype=torch.float64)
     assert sample.draw(logits, uniform).tolist() == [0, 0, 1, 1, 2, 3]
+
+
+AXIS = slice(1, 9)
+PLACES = torch.tensor([0.0, 0.05, 0.3, 0.05, 0.0, 0.1, 0.3, 0.15, 0.05]).log()
+"""A mark that is impossible, and an axis of eight points with two places: 2 and 6."""
+EVENLY = torch.linspace(0, 1 - 2**-20, 4001, dtype=torch.float64)
+
+
+def settled(temperature: float, reach: int, *, cyclic: bool = False, logits: Tensor = PLACES) -> Tensor:
+    """How often each token comes of evenly spread numbers."""
+    rows = logits.expand(len(EVENLY), -1)
+    found = sample.settle(rows, EVENLY, temperature, AXIS, reach, cyclic=cyclic)
+    return torch.bincount(found, minlength=len(logits)) / len(EVENLY)
+
+
+def test_settling_without_reach_is_drawing() -> None:
+    rows = PLACES.expand(len(EVENLY), -1)
+    found = sample.settle(rows, EVENLY, 0.1, AXIS, 0, cyclic=False)
+    assert torch.equal(found, sample.draw(rows, EVENLY))
+
+
+def test_settling_cold_goes_to_the_peak_near_by_and_keeps_how_likely_each_is() -> None:
+    """0.4 lies around the first place, 0.6 around the second; a temperature alone would take either half the time."""
+    torch.testing.assert_close(settled(1e-6, 2)[[2, 6]], torch.tensor([0.4, 0.6]), atol=1e-3, rtol=0)
+
+
+def test_settling_draws_the_neighbours_by_their_weight_at_the_temperature() -> None:
+    """From point 3: the weights of 2, 3 and 4 are 0.09, 0.0025 and 0 at temperature 0.5."""
+    logits = torch.full_like(PLACES, -math.inf)
+    logits[2:4] = torch.tensor([0.3, 0.05]).log()
+    share = 0.09 / (0.09 + 0.0025)
+    torch.testing.assert_close(settled(0.5, 1, logits=logits)[2], torch.tensor(share), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("cyclic", "ends"), [(True, 1), (False, 8)])
+def test_the_ends_of_an_axis_are_neighbours_where_it_is_cyclic(ends: int, *, cyclic: bool) -> None:
+    logits = torch.tensor([-math.inf, 5.0, *[-math.inf] * 6, 0.0])
+    start = torch.tensor([1 - 2**-30], dtype=torch.float64)  # the last point is drawn
+    assert sample.settle(logits[None], start, 1e-3, AXIS, 1, cyclic=cyclic).tolist() == [ends]
+
+
+def test_a_mark_beside_the_axis_stays() -> None:
+    logits = torch.tensor([0.0, *[-math.inf] * 8])
+    for cyclic in (True, False):
+        assert sample.settle(logits[None], EVENLY[-1:], 0.1, AXIS, 4, cyclic=cyclic).tolist() == [0]
 
 
 def test_draw_never_takes_what_is_impossible() -> None:

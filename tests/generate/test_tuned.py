@@ -13,7 +13,7 @@ import materium
 from materium.errors import CheckpointError
 from materium.generate.naive import write_sentence
 from materium.generate.request import Request
-from materium.generate.tuned import TUNED, Aim, Tuned, read_tuned
+from materium.generate.tuned import TUNED, Aim, Tuned, Warmth, read_tuned
 from materium.properties import scalar_names, table
 from tiny import tiny_engine
 
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 HINTS = {"density": 5.0}
 AIM = Aim((0.0, 1.0, 8.0), (0.0, 2.0, 4.0))
-TUNED_SO = Tuned((0.9, 0.8), (0.7, 0.5), HINTS, {"density": 1.5, "band_gap": 1.2}, {"band_gap": 0.4}, {"band_gap": AIM})
+TUNED_SO = Tuned(
+    Warmth(0.9, 0.8, 0.03, 0.5),
+    Warmth(0.7, 0.5),
+    HINTS,
+    {"density": 1.5, "band_gap": 1.2},
+    {"band_gap": 0.4},
+    {"band_gap": AIM},
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,10 @@ def test_what_was_given_stays() -> None:
     applied = TUNED_SO.apply(asked, {"temperature", "guidance"})
     assert (applied.temperature, applied.guidance, applied.geometry_temperature) == (1.3, 5.0, None)
     cold = TUNED_SO.apply(Request(geometry_temperature=0.3), {"geometry_temperature"})
-    assert (cold.temperature, cold.geometry_temperature) == (0.9, 0.3)
+    assert (cold.temperature, cold.geometry_temperature, cold.geometry_reach) == (0.9, 0.3, None)
+    near = TUNED_SO.apply(Request(geometry_reach=0.1), {"geometry_reach"})
+    assert (near.geometry_temperature, near.geometry_reach) == (0.8, 0.1)
+    assert TUNED_SO.apply(Request(end_odds=2.0), {"end_odds"}).end_odds == 2.0
     assert not applied.aims  # a weight of one's own is none that the aims were measured at
 
 
@@ -58,13 +68,15 @@ def test_of_several_conditions_the_least_weight_holds() -> None:
     assert applied.guidance == 1.2
     assert set(applied.aims) == {"band_gap"}
     assert (applied.temperature, applied.geometry_temperature) == (0.4, 0.5)
-    assert TUNED_SO.apply(Request(conditions={"density": 5.0}), ()).temperature == 0.7
+    told = TUNED_SO.apply(Request(conditions={"density": 5.0}), ())
+    assert (told.temperature, told.geometry_reach, told.end_odds) == (0.7, None, 1.0)
     assert TUNED_SO.apply(Request(conditions={"hhi": 5000}), ()).guidance == Request.guidance
 
 
 def test_hints_are_for_those_who_ask_for_no_property() -> None:
     free = TUNED_SO.apply(Request(), ())
-    assert (free.temperature, free.geometry_temperature, free.guidance, free.hints) == (0.9, 0.8, 1.5, HINTS)
+    assert (free.temperature, free.geometry_temperature, free.geometry_reach) == (0.9, 0.8, 0.03)
+    assert (free.end_odds, free.guidance, free.hints) == (0.5, 1.5, HINTS)
     assert TUNED_SO.apply(Request(elements=("Na", "Cl"), neutral=True), ()).hints == HINTS
     assert not TUNED_SO.apply(Request(conditions={"density": 3.0}), ()).hints
     cell = TUNED_SO.apply(Request(cell_formula="NaCl"), ())

@@ -9,10 +9,12 @@ from materium.cli.conditions import with_targets
 from materium.cli.console import make_console
 from materium.cli.options import (
     DeviceOption,
+    GeometryReachOption,
     ModelOption,
     OutOption,
     QuietOption,
     SeedOption,
+    TunedEndOddsOption,
     TunedGeometryTemperatureOption,
     TunedTemperatureOption,
 )
@@ -43,6 +45,8 @@ def generate(
     ] = Request.lattice_first,
     temperature: TunedTemperatureOption = None,
     geometry_temperature: TunedGeometryTemperatureOption = None,
+    geometry_reach: GeometryReachOption = None,
+    end_odds: TunedEndOddsOption = None,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = Request.top_p,
     elements: Annotated[str, typer.Option(help="Elements that may occur, such as Li,Fe,P,O.")] = "",
     require: Annotated[str, typer.Option(help="Elements that must occur.")] = "",
@@ -90,7 +94,13 @@ def generate(
 
         materium generate --density 2.5 5 7.5 --band-gap 1..2 --forbid Pb,Cd --out runs/wide
     """
-    chosen = given(temperature=temperature, geometry_temperature=geometry_temperature, guidance=guidance)
+    chosen = given(
+        temperature=temperature,
+        geometry_temperature=geometry_temperature,
+        geometry_reach=geometry_reach,
+        end_odds=end_odds,
+        guidance=guidance,
+    )
     request = Request(
         n=n,
         seed=seed,

@@ -46,6 +46,19 @@ TunedTemperatureOption = Annotated[
 TunedGeometryTemperatureOption = Annotated[
     float | None, typer.Option(help="Temperature of coordinates and lattice; as measured best if not given.")
 ]
+GeometryReachOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Part of an axis, such as 0.03, within which the temperature of geometry holds; "
+        "all of it where a temperature is given and no part."
+    ),
+]
+TunedEndOddsOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Factor on the odds that the atoms end: below 1 cells are larger; as measured best if not given."
+    ),
+]
 GeometryTemperatureOption = Annotated[
     float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
 ]

@@ -12,6 +12,7 @@ import typer
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import (
     DeviceOption,
+    GeometryReachOption,
     GeometryTemperatureOption,
     ModelOption,
     OutOption,
@@ -69,6 +70,7 @@ def predict(
     ] = None,
     temperature: TemperatureOption = Request.temperature,
     geometry_temperature: GeometryTemperatureOption = Request.geometry_temperature,
+    geometry_reach: GeometryReachOption = Request.geometry_reach,
     workers: Annotated[int, typer.Option(min=1, help="Processes that compare crystals.")] = 1,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
@@ -92,7 +94,12 @@ def predict(
     from materium.generate.engine import load
     from materium.model.device import resolve_device
 
-    asked = Request(n=n, seed=seed, temperature=temperature, geometry_temperature=geometry_temperature)
+    warmth = {
+        "temperature": temperature,
+        "geometry_temperature": geometry_temperature,
+        "geometry_reach": geometry_reach,
+    }
+    asked = Request(n=n, seed=seed, **warmth)  # type: ignore[arg-type]
     inputs = _read(table, limit, quiet=quiet)
     potential = None if relax is None else _potential(relax)
     engine = load(model, resolve_device(device))
@@ -140,7 +147,7 @@ def _settings(
     limit: int | None,
 ) -> "Facts":
     """All that decides the result: two runs with the same settings write the same."""
-    names = ("n", "seed", "temperature", "geometry_temperature")
+    names = ("n", "seed", "temperature", "geometry_temperature", "geometry_reach")
     told = {name: asked.to_dict()[name] for name in names}
     relaxing = None if potential is None else f"{potential.name} {potential.version}"
     where = {"table": inputs.digest, "limit": limit, "max_sites": max_sites}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from materium.generate.plan import Plan
+    from materium.generate.request import Request
     from materium.generate.targets import Value
     from materium.model.candidates import Outlook
     from materium.model.conditions import Conditions
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 ROW_STEP = 16
 """Rows of a batch are a multiple of it: matrix products of fewer rows take another path through the CPU's kernels,
 whose last bits differ, and structure i must not depend on the size of the batch."""
+COORDINATES = frozenset((Role.X, Role.Y, Role.Z))
+NUMBERS = COORDINATES | {Role.A, Role.B, Role.C, Role.ALPHA, Role.BETA, Role.GAMMA}
 FREE = -1
 """In given tokens: the model chooses."""
 
@@ -79,6 +82,17 @@ def write_batch(  # noqa: PLR0913 - as `Decoding`
         while len(batch.rows):
             batch.step()
     return batch.finished()
+
+
+def choose(role: Role, grammar: Grammar, request: Request, logits: Tensor, uniform: Tensor) -> Tensor:
+    """Return the places within `grammar.spans[role]` that a request draws from masked logits of shape (B, span)."""
+    geometry = request.temperature if request.geometry_temperature is None else request.geometry_temperature
+    if request.geometry_reach is not None and role in NUMBERS:
+        reach, cyclic = round(request.geometry_reach * grammar.tokenizer.config.bins), role in COORDINATES
+        believed = sample.cut(logits, request.top_p)
+        return sample.settle(believed, uniform, geometry, grammar.axis(role), reach, cyclic=cyclic)
+    warm = sample.temper(logits, request.temperature if role == Role.SPECIES else geometry)
+    return sample.draw(sample.cut(warm, request.top_p), uniform)
 
 
 class Decoding:
@@ -140,15 +154,15 @@ class Decoding:
 
     def _drawn(self, role: Role, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """A token for each of some sentences in which `role` comes next, and ln p of it."""
-        request, span, chosen = self.request, self.grammar.spans[role], torch.from_numpy(places).to(self.rows.device)
+        span, chosen = self.grammar.spans[role], torch.from_numpy(places).to(self.rows.device)
         legal = self.grammar.mask_at(role, self.state.keep(chosen))
         logits = believed = sample.mask(self._logits(role, span, chosen), legal)
         if self.keeper:
             logits = sample.mask(logits, self.keeper.mask(role, legal, span.start, places))
-        cold = request.temperature if request.geometry_temperature is None else request.geometry_temperature
-        warm = sample.temper(logits, request.temperature if role == Role.SPECIES else cold)
-        uniform = self.uniforms[self.rows[chosen], self.column - 1]
-        place = sample.draw(sample.cut(warm, request.top_p), uniform)
+        if role == self.grammar.first_of_site:
+            end = self.grammar.end(self.state.lattice_first[chosen]) - span.start
+            logits = sample.weigh(logits, end, self.request.end_odds)
+        place = choose(role, self.grammar, self.request, logits, self.uniforms[self.rows[chosen], self.column - 1])
         if self.given is not None:
             words = self.given[self.rows[chosen], self.column]
             place = torch.where(words == FREE, place, words - span.start)

@@ -12,6 +12,7 @@ import torch
 
 from materium.generate import sample
 from materium.generate.automaton import Keeper
+from materium.generate.decoding import choose
 from materium.generate.plan import Plan
 from materium.tokens.vocab import SOS, Role
 
@@ -30,16 +31,18 @@ def write_sentence(model: Transformer, grammar: Grammar, request: Request, index
     keeper = Keeper(plan.automata([index]), grammar)
     state = grammar.advance(grammar.start(torch.tensor([request.lattice_first])), torch.tensor([SOS]))
     tokens, roles = torch.tensor([[SOS]]), torch.tensor([[int(Role.SOS)]])
-    cold = request.temperature if request.geometry_temperature is None else request.geometry_temperature
     for uniform in sample.uniforms(request.seed, [plan.within(index)], grammar.tokenizer.max_tokens)[0]:
         if state.role == Role.PAD:
             break
         logits = model.logits(*_last(model, tokens, roles, told))
         if request.guidance != 1:
             logits = sample.guide(logits, model.logits(*_last(model, tokens, roles, untold)), request.guidance)
-        logits = sample.mask(logits, keeper.mask(Role(int(state.role)), grammar.mask(state), 0, np.zeros(1, dtype=int)))
-        warmth = request.temperature if state.role == Role.SPECIES else cold
-        token = sample.draw(sample.cut(sample.temper(logits, warmth), request.top_p), uniform[None])
+        role = Role(int(state.role))
+        logits = sample.mask(logits, keeper.mask(role, grammar.mask(state), 0, np.zeros(1, dtype=int)))
+        span = grammar.spans[role]
+        if role == grammar.first_of_site:
+            logits = sample.weigh(logits, grammar.end(state.lattice_first), request.end_odds)
+        token = choose(role, grammar, request, logits[:, span], uniform[None]) + span.start
         roles = torch.cat([roles, grammar.role_of(state, token)[:, None]], dim=1)
         tokens = torch.cat([tokens, token[:, None]], dim=1)
         state = grammar.advance(state, token)

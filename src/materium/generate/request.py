@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LEAST = 1e-6
 """Smallest temperature, and tolerance: float32 holds no logits that are divided by less."""
+MAX_REACH = 0.5
+"""Part of an axis; farther to one side is nearer to the other."""
 MAX_GUIDANCE = 20.0
 """Beyond it the logits are all condition and no crystal comes of it."""
 BATCH = 512
@@ -47,6 +49,12 @@ class Request:
         Whether the lattice is written before the atoms.
     temperature, geometry_temperature
         Of species, and of coordinates and lattice (None: the same); 1 samples what the model believes.
+    geometry_reach
+        Part of an axis, at most a half, within which the geometry temperature holds: a number is drawn as the model
+        believes, and then moves to a likelier one that is no farther. None cools the whole axis, which makes the
+        likeliest positions likelier, and with them small cells.
+    end_odds
+        What the odds are multiplied by that the atoms end where another could follow; below 1 cells are larger.
     top_p
         Share of the probability that the likeliest tokens must hold; the rest is cut off.
     guidance
@@ -81,6 +89,8 @@ class Request:
     lattice_first: bool = False
     temperature: float = 1.0
     geometry_temperature: float | None = None
+    geometry_reach: float | None = None
+    end_odds: float = 1.0
     top_p: float = 1.0
     guidance: float = 1.0
     aims: Mapping[str, Aim] = field(default_factory=dict)
@@ -101,6 +111,13 @@ class Request:
         for name in ("temperature", "geometry_temperature", "symmetrize"):
             value = getattr(self, name)
             _require(name, value, value is None or LEAST <= value < math.inf, f"a number from {LEAST:g} on")
+        reach = self.geometry_reach
+        _require(
+            "geometry_reach", reach, reach is None or 0 <= reach < MAX_REACH, f"a number from 0 to below {MAX_REACH:g}"
+        )
+        _require(
+            "end_odds", self.end_odds, LEAST <= self.end_odds <= 1 / LEAST, f"a number from {LEAST:g} to {1 / LEAST:g}"
+        )
         _require("top_p", self.top_p, 0 < self.top_p <= 1, "a number above 0, and at most 1")
         _require("guidance", self.guidance, 0 <= self.guidance <= MAX_GUIDANCE, f"a number from 0 to {MAX_GUIDANCE:g}")
         if self.order not in ORDERS:

@@ -1,7 +1,8 @@
-"""The links of sampling: guide, mask, temper, cut, draw; each a pure function of logits of shape (B, tokens)."""
+"""The links of sampling: guide, mask, weigh, temper, cut, draw, settle; each a pure function of logits (B, tokens)."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,14 @@ def temper(logits: Tensor, temperature: Tensor | float) -> Tensor:
     return logits / temperature
 
 
+def weigh(logits: Tensor, places: Tensor, odds: float) -> Tensor:
+    """Return logits in which the odds of one token of each row, `places` of shape (B,), are multiplied."""
+    if odds == 1:
+        return logits
+    rows = torch.arange(len(logits), device=logits.device)
+    return logits.index_put((rows, places), logits[rows, places] + math.log(odds))
+
+
 def cut(logits: Tensor, top_p: float) -> Tensor:
     """Return logits of the likeliest tokens that together hold `top_p`; the first is always kept."""
     if top_p >= 1:
@@ -40,10 +49,48 @@ def cut(logits: Tensor, top_p: float) -> Tensor:
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """Return a token for each row by inverting the cumulative distribution at `uniform`, shape (B,), in [0, 1)."""
+    heights, below = _heights(logits, uniform)
+    return torch.searchsorted(heights, below, right=True)[:, 0]  # below the total: where it rises, a token is possible
+
+
+def settle(  # noqa: PLR0913 - a distribution, a number, and what near means
+    logits: Tensor, uniform: Tensor, temperature: float, axis: slice, reach: int, *, cyclic: bool
+) -> Tensor:
+    """Return a token for each row, drawn as it is believed, and then once more at a temperature among its neighbours.
+
+    Which of several places is taken stays as likely as the model holds it, and only how exactly it is hit changes;
+    a temperature alone makes the likeliest place, such as the origin, likelier still.
+
+    Parameters
+    ----------
+    uniform
+        Shape (B,), in [0, 1): where it falls within the first token's share of the probability decides the second.
+    axis
+        The tokens that stand for points of an axis; a token that is none of them stays.
+    reach
+        Neighbours on either side.
+    cyclic
+        Whether the last point of the axis is the first's neighbour.
+    """
+    heights, below = _heights(logits, uniform)
+    first = torch.searchsorted(heights, below, right=True)
+    low = torch.where(first > 0, heights.gather(1, (first - 1).clamp(min=0)), 0)
+    left = (below - low) / (heights.gather(1, first) - low)
+    near = first - axis.start + torch.arange(-reach, reach + 1, device=logits.device)
+    size = axis.stop - axis.start
+    there = (near == near % size) | cyclic
+    near = near % size + axis.start
+    stays = first < axis.start
+    warm = mask(temper(logits.gather(1, near), temperature), there).masked_fill(stays, 0)  # it has no neighbours
+    second = near.gather(1, draw(warm, left[:, 0])[:, None])
+    return torch.where(stays, first, second)[:, 0]
+
+
+def _heights(logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """The cumulative distribution, (B, tokens), and the height at which it is cut, (B, 1), below its end."""
     heights = logits.softmax(-1, dtype=torch.float64).cumsum(-1)
     total = heights[:, -1:]
-    below = torch.minimum(uniform[:, None] * total, total.nextafter(torch.zeros_like(total)))
-    return torch.searchsorted(heights, below, right=True)[:, 0]  # below the total: where it rises, a token is possible
+    return heights, torch.minimum(uniform[:, None] * total, total.nextafter(torch.zeros_like(total)))
 
 
 def uniforms(seed: int, indices: Iterable[int], steps: int) -> Tensor:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from materium.errors import CheckpointError
+from materium.generate.request import Request
 from materium.properties import table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
-
-    from materium.generate.request import Request
 
 TUNED = "tuned.json"
 """Beside the weights: what `benchmarks/tuning.py` measured on the model."""
-RAW = (1.0, 1.0)
-"""Temperatures of a model on which nothing was measured: it samples what it believes."""
 MAPS = ("hints", "guidance", "cold")
 """Fields of `Tuned` that hold a number for a condition."""
+
+
+class Warmth(NamedTuple):
+    """Temperatures of species and of geometry, the reach of the latter, and the odds of the end; see `Request`."""
+
+    species: float = Request.temperature
+    geometry: float | None = Request.geometry_temperature
+    reach: float | None = Request.geometry_reach
+    end_odds: float = Request.end_odds
+
+
+RAW = Warmth()
+"""Of a model on which nothing was measured: it samples what it believes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Tuned:
     Parameters
     ----------
     free, told
-        Temperatures of species, and of coordinates and lattice, where the model is told nothing and where it is.
+        Temperatures where the model is told nothing, and where it is.
     hints
         What the model is told where a request has no condition, such as to stay near the hull.
     guidance, cold
@@ -71,8 +81,8 @@ class Tuned:
         By condition, measured at its weight; they hold where the request gives no weight of its own.
     """
 
-    free: tuple[float, float] = RAW
-    told: tuple[float, float] = RAW
+    free: Warmth = RAW
+    told: Warmth = RAW
     hints: Mapping[str, float] = field(default_factory=dict)
     guidance: Mapping[str, float] = field(default_factory=dict)
     cold: Mapping[str, float] = field(default_factory=dict)
@@ -81,16 +91,20 @@ class Tuned:
     def apply(self, request: Request, given: Collection[str]) -> Request:
         """Return the request with these settings in every field that is not `given`.
 
-        One temperature goes for both, and a weight of guidance for the targets as they are, without hints and aims.
+        One temperature goes for both, a temperature of geometry for whole axes, and a weight of guidance for the
+        targets as they are, without hints and aims.
         """
         found: dict[str, Any] = {}
         if request.cell_formula is not None:  # it brings its condition along by itself
             found["conditions"] = {k: v for k, v in request.conditions.items() if k != "reduced_formula"}
-        species, geometry = self.told if request.conditions else self.free
+        warmth = self.told if request.conditions else self.free
         if "temperature" not in given:
-            found["temperature"] = _least(self.cold, request.conditions, species)
+            found["temperature"] = _least(self.cold, request.conditions, warmth.species)
             if "geometry_temperature" not in given:
-                found["geometry_temperature"] = geometry
+                found["geometry_temperature"] = warmth.geometry
+                found["geometry_reach"] = warmth.reach if "geometry_reach" not in given else request.geometry_reach
+            if "end_odds" not in given:
+                found["end_odds"] = warmth.end_odds
         if "guidance" not in given:
             found["guidance"] = _least(self.guidance, request.conditions or self.hints, request.guidance)
             found["aims"] = {name: self.aims[name] for name in request.conditions if name in self.aims}
@@ -111,16 +125,15 @@ class Tuned:
         if unknown:
             raise ValueError(f"there is no condition {unknown[0]}")
         aims = {name: Aim(tuple(aim["heard"]), tuple(aim["came"])) for name, aim in data["aims"].items()}
-        return cls(_pair(data["free"]), _pair(data["told"]), **maps, aims=aims)
+        return cls(_warmth(data["free"]), _warmth(data["told"]), **maps, aims=aims)
+
+
+def _warmth(values: Iterable[Any]) -> Warmth:
+    return Warmth(*(None if value is None else float(value) for value in values))  # type: ignore[arg-type]
 
 
 def _least(values: Mapping[str, float], names: Collection[str], otherwise: float) -> float:
     return min((values[name] for name in names if name in values), default=otherwise)
-
-
-def _pair(values: Any) -> tuple[float, float]:  # noqa: ANN401 - as it stands in the file
-    one, other = map(float, values)
-    return one, other
 
 
 def read_tuned(folder: Path) -> Tuned:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from materium import convert
 from materium.errors import MateriumError
-from materium.generate.request import LEAST, MAX_GUIDANCE, Request
+from materium.generate.request import LEAST, MAX_GUIDANCE, MAX_REACH, Request
 from materium.generate.targets import Range, parse_composition, parse_target
 from materium.properties import Property, table
 from materium.refine import REFINE_SYMPREC
@@ -23,7 +23,7 @@ MAX_SEED = 2**32 - 1
 MAX_SYMPREC = 10 * REFINE_SYMPREC
 """Å; beyond it neighbours of a dense crystal are one atom."""
 MAX_DRAWS = 200
-TUNED = ("temperature", "geometry_temperature", "guidance")
+TUNED = ("temperature", "geometry_temperature", "geometry_reach", "end_odds", "guidance")
 """Settings of sampling that are as measured best where they are not given."""
 MAX_TARGETS = 100
 """Targets of one condition."""
@@ -118,6 +118,8 @@ class GenerateBody(Body):
     lattice_first: bool = Request.lattice_first
     temperature: Temperature | None = Field(default=None, description="null: as measured best")
     geometry_temperature: Temperature | None = Field(default=None, description="null: as temperature, or measured best")
+    geometry_reach: float | None = Field(default=None, ge=0, lt=MAX_REACH, description="null: as measured best")
+    end_odds: float | None = Field(default=None, ge=LEAST, le=1 / LEAST, description="null: as measured best")
     top_p: float = Field(default=Request.top_p, gt=0, le=1)
     guidance: float | None = Field(default=None, ge=0, le=MAX_GUIDANCE, description="null: as measured best")
     elements: list[Symbol] = Field(default=[], max_length=120, description="that may occur; none named: all")

@@ -85,7 +85,7 @@ class Grammar:
         """Return which tokens may come next, bool, shape (B, tokens)."""
         mask = self.legal[state.role].clone()
         at_site = state.role == self.first_of_site
-        end = torch.where(state.lattice_first, EOS, LATTICE)
+        end = self.end(state.lattice_first)
         allowed_end = at_site & (state.sites > 0)
         mask.scatter_(1, end[:, None], allowed_end[:, None] | mask.gather(1, end[:, None]))
         full = at_site & (state.sites >= self.tokenizer.config.max_sites)
@@ -104,13 +104,22 @@ class Grammar:
         mask = self.legal[role, span].repeat(len(state.role), 1)
         if role == self.first_of_site:
             mask &= (state.sites < self.tokenizer.config.max_sites)[:, None]
-            end = torch.where(state.lattice_first, EOS, LATTICE) - span.start
+            end = self.end(state.lattice_first) - span.start
             mask.scatter_(1, end[:, None], (state.sites > 0)[:, None])
         if role == Role.GAMMA:
             mask &= self._open_gamma(state.angles)[:, span.start - first :]
         if role == Role.Z and self.reach >= 0:
             mask &= ~self._taken(state)
         return mask
+
+    def end(self, lattice_first: Tensor) -> Tensor:
+        """Return the token that ends the atoms of each sentence, shape (B,)."""
+        return torch.where(lattice_first, EOS, LATTICE)
+
+    def axis(self, role: Role) -> slice:
+        """Return the places within `spans[role]` of the grid points of a coordinate or a lattice parameter."""
+        span, first = self.spans[role], self.tokenizer.vocab.first_number
+        return slice(first - span.start, span.stop - span.start)
 
     def advance(self, state: State, tokens: Tensor) -> State:
         """Return the state after each sentence has taken its token, shape (B,)."""
