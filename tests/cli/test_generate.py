@@ -71,7 +71,8 @@ def test_every_option_reaches_the_request(generate: Callable[..., Any], tmp_path
             "reduced_formula": "NaCl", "space_group": 225, "num_sites": 2, "density": 2.1, "band_gap": 5.0,
             "mag_density": 0.0, "bulk_modulus": 25.0, "hhi": 3000.0, "energy_above_hull": 0.0,
         },
-        "order": "low", "lattice_first": True, "temperature": 0.9, "geometry_temperature": 0.5, "top_p": 0.95,
+        "order": "low", "lattice_first": True, "temperature": 0.9, "geometry_temperature": 0.5, "geometry_reach": 0.1,
+        "end_odds": 0.5, "top_p": 0.95,
         "guidance": 1.5, "n": 3, "seed": 4, "elements": ["Na", "Cl"], "require": ["Na"], "forbid": ["Ti"], "z": [1, 2],
         "neutral": True, "symmetrize": 0.05,
     }  # fmt: skip

@@ -25,6 +25,7 @@ from materium.evaluate.firsts import Firsts
 from materium.generate import writer
 from materium.generate.request import Request
 from materium.generate.rows import crystal_of
+from materium.generate.workers import can_fork
 from materium.generate.writer import RunFolder, RunInfo
 from materium.symmetry import space_group
 from tiny import tiny_engine
@@ -328,6 +329,17 @@ def test_crash_before_anything_was_written(
     assert content(written(folder, engine, samples).folder) == whole
 
 
+@pytest.mark.skipif(not can_fork(), reason="no fork on this system")
+def test_put_into_words_by_the_processes_that_write(tmp_path: Path, engine: Materium) -> None:
+    """The same files and rows as from one process."""
+    alone, together = (opened(tmp_path / name, engine) for name in ("alone", "together"))
+    for run, workers in ((alone, 1), (together, 2)):
+        for batch in engine.made(engine.plan(REQUEST), run.prepare, 0, BATCH, workers):
+            run.append(batch)
+        run.finish()
+    assert content(tmp_path / "together") == content(tmp_path / "alone")
+
+
 def test_crash_after_the_mark(tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]) -> None:
     """... and before the journal was removed."""
     folder = tmp_path / "run"
@@ -341,12 +353,12 @@ def test_crash_after_the_mark(tmp_path: Path, engine: Materium, samples: list[Sa
 @pytest.mark.parametrize(
     ("step", "when", "before"),
     [
-        ("_write_cif", 8, "pass"),
-        ("_append_extxyz", 2, "(self.folder / 'structures.extxyz').open('a').write('3\\nLat')"),
+        ("_write_cifs", 8, "pass"),
+        ("_append_frames", 3, "(self.folder / 'structures.extxyz').open('a').write('3\\nLat')"),
         ("finish", 1, "pass"),
         ("_write_run", 2, "pass"),
         ("_mend_extxyz", 1, "pass"),
-        ("_append_extxyz", 2, "(self.folder / 'refined.extxyz').open('a').write('3\\nLat')"),
+        ("_append_frames", 4, "(self.folder / 'refined.extxyz').open('a').write('3\\nLat')"),
     ],
 )
 def test_killed_and_run_again(  # noqa: PLR0913, PLR0917 - a kill is a place, a time and a last deed

@@ -103,8 +103,8 @@ def to_disk(engine: Materium, request: Request) -> None:
     """Write a run folder, and throw it away."""
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder) / "run", RunInfo(request, engine.fingerprint, {}, "bench"), engine.read)
-        for batch in engine.batches(engine.plan(request), 0, BATCH, engine.processes(request.total)):
-            run.add(batch)
+        for batch in engine.made(engine.plan(request), run.prepare, 0, BATCH, engine.processes(request.total)):
+            run.append(batch)
         run.finish()
 
 

@@ -68,7 +68,7 @@ def complete(
     completion.plan.check()  # before the folder is made: what cannot be completed leaves none
     facts = {"file": host.name, "sha256": _digest(crystal), "add": add, "keep_lattice": keep_lattice}
     run = RunFolder(out, run_info(completion.request, engine, facts), completion.crystal)
-    write_run(run, lambda: completion.samples(run.done, batch_size), quiet=quiet)
+    write_run(run, lambda: map(run.prepare, completion.samples(run.done, batch_size)), quiet=quiet)
 
 
 def _host(path: Path) -> "Crystal":

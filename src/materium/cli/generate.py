@@ -150,7 +150,7 @@ def _run(
         make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
     run = RunFolder(out, run_info(request, engine, output=output), engine.read, _firsts)
     workers = engine.processes(request.total - run.done)
-    write_run(run, lambda: engine.batches(plan, run.done, batch_size, workers), quiet=quiet)
+    write_run(run, lambda: engine.made(plan, run.prepare, run.done, batch_size, workers), quiet=quiet)
 
 
 def _firsts(path: Path, done: int) -> "Firsts":

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from materium.cli.console import make_console, make_progress, make_table
 
 if TYPE_CHECKING:
-    from materium.generate.decoding import Sample
     from materium.generate.engine import Materium
     from materium.generate.request import Request
-    from materium.generate.writer import RunFolder, RunInfo
+    from materium.generate.writer import Prepared, RunFolder, RunInfo
 
 PACKAGES = ("materium", "torch", "numpy", "moyopy", "pymatgen-core", "ase")
 """Their versions are noted in every run."""
@@ -34,7 +33,7 @@ def run_info(
     return RunInfo(request, engine.fingerprint, versions, shlex.join(["materium", *sys.argv[1:]]), host or {}, **output)
 
 
-def write_run(run: "RunFolder", batches: Callable[[], "Iterable[list[Sample]]"], *, quiet: bool) -> None:
+def write_run(run: "RunFolder", batches: Callable[[], "Iterable[list[Prepared]]"], *, quiet: bool) -> None:
     """Write a run to its end, from where it stands, and print what it holds; a finished one is only printed."""
     console = make_console(quiet=quiet)
     if run.finished:
@@ -44,12 +43,12 @@ def write_run(run: "RunFolder", batches: Callable[[], "Iterable[list[Sample]]"],
     console.print(make_table(("", "result"), _facts(run.summary(), run.folder)))
 
 
-def _write(run: "RunFolder", batches: "Iterable[list[Sample]]", *, quiet: bool) -> None:
+def _write(run: "RunFolder", batches: "Iterable[list[Prepared]]", *, quiet: bool) -> None:
     try:
         with make_progress(quiet=quiet) as progress:
             task = progress.add_task("generating", total=run.info.request.total, completed=run.done)
             for batch in batches:
-                run.add(batch)
+                run.append(batch)
                 progress.advance(task, len(batch))
         run.finish()
     finally:

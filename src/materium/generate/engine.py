@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from materium.generate.targets import Target
     from materium.model.transformer import Transformer
     from materium.tokens.tokenizer import Order
+
+Made = TypeVar("Made")
 
 LEAST_OF_A_WORKER = 32
 """Structures that a process must have to write, for it to be worth its start."""
@@ -117,12 +118,26 @@ class Materium:
 
     def batches(self, plan: Plan, start: int = 0, batch_size: int = BATCH, workers: int = 1) -> Iterator[list[Sample]]:
         """Yield the sentences of a plan, batch by batch, from number `start` on, `workers` batches at a time."""
+        return self.made(plan, list, start, batch_size, workers)
+
+    def made(
+        self,
+        plan: Plan,
+        make: Callable[[list[Sample]], list[Made]],
+        start: int = 0,
+        batch_size: int = BATCH,
+        workers: int = 1,
+    ) -> Iterator[list[Made]]:
+        """Yield what `make` makes of the sentences of each batch, in the process that writes it; see `batches`."""
         if batch_size < 1:
             raise RequestError(f"batch size = {batch_size} is not possible; give at least 1")
         size = min(batch_size, -(-(plan.request.total - start) // workers))
         batches = plan.batches(start, max(1, size))
         dtype = torch.bfloat16 if self.bfloat16 else torch.float32
-        write = partial(write_batch, self.model, self.grammar, plan, dtype=dtype)
+
+        def write(indices: range) -> list[Made]:
+            return make(write_batch(self.model, self.grammar, plan, indices, dtype=dtype))
+
         return map(write, batches) if workers == 1 else side_by_side(write, batches, workers)
 
     def processes(self, structures: int) -> int:

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.connection import Connection
 
-    from materium.generate.decoding import Sample
 
-    Write = Callable[[range], list[Sample]]
+Written = TypeVar("Written")
 
 
 def can_fork() -> bool:
@@ -26,7 +25,7 @@ def can_fork() -> bool:
     return multiprocessing.get_all_start_methods()[0] != "spawn"
 
 
-def side_by_side(write: Write, batches: Iterable[range], count: int) -> Iterator[list[Sample]]:
+def side_by_side(write: Callable[[range], Written], batches: Iterable[range], count: int) -> Iterator[Written]:
     """Yield what `write` makes of each batch, in their order, `count` of them at a time.
 
     Raises
@@ -35,7 +34,7 @@ def side_by_side(write: Write, batches: Iterable[range], count: int) -> Iterator
         If a process has died.
     """
     workers = [Worker(write) for _ in range(count)]
-    waiting: list[Worker] = []
+    waiting: list[Worker[Written]] = []
     try:
         todo = iter(batches)
         for worker, indices in zip(workers, islice(todo, count), strict=False):
@@ -53,10 +52,10 @@ def side_by_side(write: Write, batches: Iterable[range], count: int) -> Iterator
             worker.stop()
 
 
-class Worker:
+class Worker(Generic[Written]):
     """A process that writes one batch at a time."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Callable[[range], Written]) -> None:
         """Begin as a copy of this process: the model is not copied until somebody writes to it."""
         context = multiprocessing.get_context("fork")
         self.end, theirs = context.Pipe()
@@ -68,10 +67,10 @@ class Worker:
         """Give it a batch."""
         self.end.send(indices)
 
-    def result(self) -> list[Sample]:
+    def result(self) -> Written:
         """Wait for its batch."""
         try:
-            written: list[Sample] = self.end.recv()
+            written: Written = self.end.recv()
         except EOFError as error:
             self.process.join()
             reason = "is there memory enough? A smaller --batch-size needs less"
@@ -85,7 +84,7 @@ class Worker:
         self.process.join()
 
 
-def _serve(write: Write, end: Connection, other: Connection) -> None:
+def _serve(write: Callable[[range], object], end: Connection, other: Connection) -> None:
     """Write what is asked for, on one thread, until nobody asks any more."""
     other.close()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the terminal's Ctrl-C comes here too, and its trace tells nothing

@@ -13,13 +13,14 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 from materium.errors import RequestError
 from materium.generate.rows import crystal_of, identity, make_row, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -64,6 +65,23 @@ class View:
 
 RAW = View("cif", "structures.extxyz", (*_FACTS, "space_group", "density", "log_likelihood", "valid"))
 REFINED = View("refined", "refined.extxyz", (*_FACTS, "space_group_refined"), "refined")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a structure comes to in a run folder, before anybody knows whether it is a copy.
+
+    Parameters
+    ----------
+    sample, row
+        The sentence, and its row of the table.
+    texts
+        By the name of a view its CIF and its extxyz frame; views in which it has no structure are missing.
+    """
+
+    sample: Sample
+    row: dict[str, Any]
+    texts: dict[str, tuple[str, str]]
 
 
 class Uniques(Protocol):
@@ -153,19 +171,29 @@ class RunFolder:
 
     def add(self, samples: Sequence[Sample]) -> None:
         """Judge and append a batch of consecutive samples."""
+        self.append(self.prepare(samples))
+
+    def prepare(self, samples: Sequence[Sample]) -> list[Prepared]:
+        """Judge samples and put them into words; nothing is written, so that the process that made them may do it."""
+        return [self._prepared(sample) for sample in samples]
+
+    def append(self, batch: Sequence[Prepared]) -> None:
+        """Append a batch of consecutive samples."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [self._row(s) for s in samples]
+        rows = [self._marked(one) for one in batch]
         if self._uniques is not None:
             self._uniques.save()
-        for row in rows:
-            self._write_cif(row)
-        name = f"{samples[0].index:09d}-{len(samples)}"
+        shown = [{} if row["copy_of"] is not None else one.texts for one, row in zip(batch, rows, strict=True)]
+        for row, texts in zip(rows, shown, strict=True):
+            self._write_cifs(row["id"], texts)
+        name = f"{batch[0].sample.index:09d}-{len(batch)}"
         temporary = self.parts / f"{name}.part"
         pq.write_table(pa.Table.from_pylist(rows, schema=schema()), temporary)
         temporary.replace(self.parts / f"{name}.parquet")
-        self._append_extxyz(rows)
+        for view in self.views:
+            self._append_frames(view, (texts[view.cifs][1] for texts in shown if view.cifs in texts))
 
     def finish(self) -> None:
         """Join the parts into `structures.parquet` and mark the run as finished."""
@@ -266,30 +294,32 @@ class RunFolder:
         temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         temporary.replace(self.folder / "run.json")
 
-    def _row(self, written: Sample) -> dict[str, Any]:
-        crystal = self.read(written)
-        row = make_row(written, crystal, self.info.request)
+    def _prepared(self, sample: Sample) -> Prepared:
+        from materium.convert import to_cif
+
+        row = make_row(sample, self.read(sample), self.info.request)
+        records = {view: record for view in self.views if (record := view.record(row))}
+        texts = {
+            view.cifs: (to_cif(crystal_of(record), row["id"]), _frame(view, row, record))
+            for view, record in records.items()
+        }
+        return Prepared(sample, row, texts)
+
+    def _marked(self, one: Prepared) -> dict[str, Any]:
+        """The row, which says now what it is a copy of."""
+        row = one.row
         if self._uniques is not None and row["valid"]:
-            first = self._uniques.add(crystal, written.index)
+            first = self._uniques.add(self.read(one.sample), one.sample.index)
             row["copy_of"] = None if first is None else identity(self.info.request.seed, first)
         return row
 
-    def _write_cif(self, row: dict[str, Any]) -> None:
-        from materium.convert import to_cif
+    def _write_cifs(self, name: str, texts: Mapping[str, tuple[str, str]]) -> None:
+        for folder, (cif, _) in texts.items():
+            (self.folder / folder / f"{name}.cif").write_text(cif, encoding="utf-8")
 
-        for view in self.views:
-            if record := view.record(row):
-                text = to_cif(crystal_of(record), row["id"])
-                (self.folder / view.cifs / f"{row['id']}.cif").write_text(text, encoding="utf-8")
-
-    def _append_extxyz(self, rows: Sequence[dict[str, Any]]) -> None:
-        from materium.convert import write_extxyz_frame
-
-        for view in self.views:
-            with (self.folder / view.frames).open("a", encoding="utf-8") as file:
-                for row in rows:
-                    if record := view.record(row):
-                        write_extxyz_frame(file, crystal_of(record), {name: row[name] for name in view.facts})
+    def _append_frames(self, view: View, frames: Iterable[str]) -> None:
+        with (self.folder / view.frames).open("a", encoding="utf-8") as file:
+            file.writelines(frames)
 
     def _mend_extxyz(self) -> None:
         """Write the extxyz files anew from the journal, so that they hold what is safe and nothing else."""
@@ -298,7 +328,18 @@ class RunFolder:
         for view in self.views:
             (self.folder / view.frames).unlink(missing_ok=True)
         for path in self._part_files():
-            self._append_extxyz(pq.read_table(path).to_pylist())
+            rows = pq.read_table(path).to_pylist()
+            for view in self.views:
+                records = ((row, view.record(row)) for row in rows)
+                self._append_frames(view, (_frame(view, row, record) for row, record in records if record))
+
+
+def _frame(view: View, row: dict[str, Any], record: dict[str, Any]) -> str:
+    from materium.convert import write_extxyz_frame
+
+    text = StringIO()
+    write_extxyz_frame(text, crystal_of(record), {name: row[name] for name in view.facts})
+    return text.getvalue()
 
 
 def _counts(row: dict[str, Any]) -> dict[str, int]:
