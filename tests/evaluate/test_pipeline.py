@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
@@ -168,6 +170,33 @@ def test_killed_in_every_stage_goes_on(chosen: Settings, made: tuple[Evaluation,
     assert found.metrics == json.loads(json.dumps(made[0].metrics))
     for file in ("rows.parquet", "relaxed.extxyz", "lemat.csv"):
         assert (out / file).read_bytes() == (made[1] / file).read_bytes()
+
+
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+from materium.evaluate.pipeline import Settings, evaluate
+
+evaluate(Path(sys.argv[1]), sys.argv[2], Settings(max_steps=4), stop=lambda: os.kill(os.getpid(), signal.SIGKILL))
+"""
+"""An evaluation with the settings of the command line but for its steps, that dies of each chunk it has saved."""
+
+
+def test_killed_in_every_stage_with_chgnet_goes_on(tmp_path: Path, offline_environment: dict[str, str]) -> None:
+    pytest.importorskip("chgnet", reason="materium[chgnet] is not installed", exc_type=ImportError)
+    table, out = write_table(tmp_path / "made.parquet", [NACL, ELEMENTS[0], NACL]), tmp_path / "out"
+    call = [sys.executable, "-W", "ignore", "-c", DEADLY, str(table), str(out)]
+    ends, stages = [], []
+    for _ in range(2 * len(STAGES)):
+        ends.append(subprocess.run(call, env=offline_environment, check=False, timeout=250).returncode)
+        if ends[-1] == 0:
+            break
+        stages.append(max((out / "parts").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns).stem)
+    assert ends == [*[-signal.SIGKILL] * len(STAGES), 0]
+    assert stages == STAGES
+    evaluate(table, tmp_path / "whole", Settings(max_steps=4))
+    for file in ("rows.parquet", "relaxed.extxyz", "lemat.csv"):
+        assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
 def _forked(work: Callable[[], object]) -> int:
