@@ -41,6 +41,7 @@ SUITES: dict[str, list[dict[str, Any]]] = {
     "band_gap": [{"band_gap": [0, 1, 2, 4, 6]}],
     "mag_density": [{"mag_density": [0, 0.05, 0.1, 0.2]}],
     "bulk_modulus": [{"bulk_modulus": [50, 100, 200, 300]}],
+    "energy_above_hull": [{"energy_above_hull": [0, 0.1, 0.3]}],
     "num_sites": [{"num_sites": [2, 5, 10, 20]}],
     "chemical_system": [{"chemical_system": ["Li-O", "Fe-O", "Na-Cl", "Ca-O-Ti"]}],
     "combinations": [

@@ -1,4 +1,4 @@
-"""Magnetisation and bulk modulus from CHGNet 0.3.0, with the weights that come in the package `chgnet`.
+"""Magnetisation, bulk modulus and energy above the hull from CHGNet 0.3.0, with the weights in the package `chgnet`.
 
 B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023). Trained on relaxations of the Materials Project (MPtrj).
 """
@@ -12,8 +12,11 @@ import numpy as np
 
 from materium.convert import to_structure
 from materium.crystal import Crystal
+from materium.evaluate import reference
+from materium.evaluate.hull import Hull
 from materium.relax.adapters import potential
 from materium.relax.adapters.chgnet import ELEMENTS, EXTRA, load
+from materium.relax.relaxer import single_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from materium.relax.potential import Potential
 
-__all__ = ["EXTRA", "bulk_modulus", "mag_density"]
+__all__ = ["EXTRA", "bulk_modulus", "energy_above_hull", "mag_density"]
 
 BATCH = 16
 VOLUMES = np.linspace(0.88, 1.12, 7)
@@ -50,6 +53,18 @@ def bulk_modulus(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
     three windows of volumes hold no minimum, as happens for invented crystals that have not been relaxed.
     """
     return np.array([_bulk_modulus(crystal) for crystal in crystals])
+
+
+def energy_above_hull(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+    """Return energies above the hull that ships for CHGNet in eV/atom, shape (n,), of the crystals as they are.
+
+    Nothing is relaxed, so that what was invented lies higher than `materium evaluate` says. NaN where CHGNet gives no
+    energy, or the hull lacks an element.
+    """
+    energies = single_points(list(crystals), _potential())
+    pairs = zip(crystals, energies, strict=True)
+    found = [None if energy is None else _hull().energy_above_hull(crystal, energy) for crystal, energy in pairs]
+    return np.array(found, dtype=np.float64)
 
 
 def birch_murnaghan(volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> tuple[float, float]:
@@ -100,6 +115,11 @@ def _energies(crystal: Crystal, ratios: NDArray[np.float64]) -> NDArray[np.float
 def _potential() -> Potential:
     """The same network with graphs for whole batches: three times as fast for energies, and without site moments."""
     return potential("chgnet")
+
+
+@cache
+def _hull() -> Hull:
+    return Hull(reference.load("chgnet"))
 
 
 def _moments(crystals: Sequence[Crystal]) -> list[NDArray[np.float64] | None]:

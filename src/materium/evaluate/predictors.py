@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FUNCTIONS: dict[str, Callable[[Sequence[Crystal]], NDArray[np.float64]]] = {
     "chgnet-moments": chgnet.mag_density,
     "chgnet-eos": chgnet.bulk_modulus,
+    "chgnet-hull": chgnet.energy_above_hull,
     "cgcnn-bulk": cgcnn.bulk_modulus,
     "cgcnn-gap": cgcnn.band_gap,
 }
