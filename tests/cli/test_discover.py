@@ -201,7 +201,7 @@ def test_the_stages_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (["--keep", "8"], "another keep;"),
         (["--seed", "4"], "another seed;"),
-        (["--temperature", "0.5"], "another end_odds, geometry_reach, geometry_temperature, temperature;"),
+        (["--temperature", "0.5"], "another temperature;"),
         (["--max-hull", "0.2"], "another max_hull;"),
         (["--screen", "15"], "another screen;"),
         (["--density", "3"], "another conditions;"),
