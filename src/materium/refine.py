@@ -15,7 +15,7 @@ import moyopy
 import numpy as np
 
 from materium.convert import formula, to_structure
-from materium.crystal import Crystal
+from materium.crystal import Crystal, fault
 from materium.errors import CrystalError, RequestError
 from materium.symmetry import MAX_DENSITY_CHANGE, canonical, space_group
 
@@ -50,8 +50,8 @@ class Refinement:
 def refine(crystal: Crystal, symprec: float = REFINE_SYMPREC) -> Refinement:
     """Return the crystal with the symmetry that it has within `symprec` Å, or why it should stay as it is.
 
-    Accepted is what keeps the composition (with oxidation states), the density to 1 %, atoms 0.5 Å apart and the
-    shortest distance to `symprec`, what pymatgen's StructureMatcher calls the same, and what has its group at
+    Accepted is what is valid and keeps the composition (with oxidation states), the density to 1 %, atoms 0.5 Å apart
+    and the shortest distance to `symprec`, what pymatgen's StructureMatcher calls the same, and what has its group at
     `TIGHT_SYMPREC` too.
 
     Raises
@@ -61,8 +61,10 @@ def refine(crystal: Crystal, symprec: float = REFINE_SYMPREC) -> Refinement:
     """
     if not 0 < symprec < math.inf:
         raise RequestError(f"{symprec=} is not possible; give a tolerance in Å, above 0")
+    if (wrong := fault(crystal)) is not None:
+        return Refinement(None, None, wrong)
     try:
-        refined = canonical(crystal.check_distances(), symprec).check_distances()
+        refined = canonical(crystal, symprec).check_distances()
         group = space_group(crystal, symprec)
         reason = _difference(crystal, refined, symprec) or _other_group(refined, group, symprec)
     except CrystalError as error:

@@ -265,6 +265,17 @@ def test_a_finished_run_is_only_shown(predict: Run, tmp_path: Path, monkeypatch:
     assert predict(*arguments) == first
 
 
+def test_a_run_of_before_a_setting_was_known_is_taken_up(predict: Run, tmp_path: Path) -> None:
+    table = table_of(tmp_path, [SILICON])
+    arguments = (table, "-n", "2", "--out", "run")
+    first = predict(*arguments)
+    settings = tmp_path / "run" / "settings.json"
+    older = json.loads(settings.read_text())
+    del older["geometry_reach"]
+    settings.write_text(json.dumps(older))
+    assert predict(*arguments) == first
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

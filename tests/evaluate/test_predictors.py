@@ -116,6 +116,7 @@ def test_isolated_atoms_give_none() -> None:
         ("chgnet-moments", IRON, 0.15, 0.22),  # 2.2 μB an atom, experiment
         ("chgnet-moments", SILICON, 0, 0.001),
         ("chgnet-eos", SILICON, 60, 100),  # 98 GPa, experiment; 89 by PBE; CHGNet is too soft here
+        ("chgnet-hull", NACL, 0, 0.03),
         ("cgcnn-bulk", IRON, 120, 250),
         ("cgcnn-gap", NACL, 4, 6),  # 5.0 eV by PBE
         ("cgcnn-gap", IRON, 0, 0),

@@ -68,10 +68,10 @@ PLACES = torch.tensor([0.0, 0.05, 0.3, 0.05, 0.0, 0.1, 0.3, 0.15, 0.05]).log()
 EVENLY = torch.linspace(0, 1 - 2**-20, 4001, dtype=torch.float64)
 
 
-def settled(temperature: float, reach: int, *, cyclic: bool = False, logits: Tensor = PLACES) -> Tensor:
+def settled(temperature: float, reach: int, logits: Tensor = PLACES) -> Tensor:
     """How often each token comes of evenly spread numbers."""
     rows = logits.expand(len(EVENLY), -1)
-    found = sample.settle(rows, EVENLY, temperature, AXIS, reach, cyclic=cyclic)
+    found = sample.settle(rows, EVENLY, temperature, AXIS, reach, cyclic=False)
     return torch.bincount(found, minlength=len(logits)) / len(EVENLY)
 
 

@@ -55,6 +55,7 @@ def test_what_was_given_stays() -> None:
     asked = Request(conditions={"band_gap": 3.0}, temperature=1.3, guidance=5.0)
     applied = TUNED_SO.apply(asked, {"temperature", "guidance"})
     assert (applied.temperature, applied.guidance, applied.geometry_temperature) == (1.3, 5.0, None)
+    assert TUNED_SO.apply(Request(temperature=1.0), {"temperature"}).end_odds == 1.0
     cold = TUNED_SO.apply(Request(geometry_temperature=0.3), {"geometry_temperature"})
     assert (cold.temperature, cold.geometry_temperature, cold.geometry_reach) == (0.9, 0.3, None)
     near = TUNED_SO.apply(Request(geometry_reach=0.1), {"geometry_reach"})
@@ -110,7 +111,18 @@ def test_settings_survive_the_file(tmp_path: Path) -> None:
     assert read_tuned(tmp_path / "elsewhere") == Tuned()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({**TUNED_SO.to_dict(), "guidance": {"colour": 1.0}})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps({**TUNED_SO.to_dict(), "guidance": {"colour": 1.0}}),
+        json.dumps({**TUNED_SO.to_dict(), "free": []}),
+        json.dumps({**TUNED_SO.to_dict(), "free": [None, 0.5]}),
+        json.dumps({**TUNED_SO.to_dict(), "told": [0.7, 0.5, 0.1, -3]}),
+    ],
+)
 def test_damaged_settings_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / TUNED).write_text(text)
     with pytest.raises(CheckpointError, match="settings of sampling"):

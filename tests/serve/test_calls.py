@@ -39,6 +39,8 @@ EVERYTHING = {
     "order": "low",
     "temperature": 0.9,
     "geometry_temperature": 0.5,
+    "geometry_reach": 0.1,
+    "end_odds": 0.5,
     "top_p": 0.95,
     "guidance": 1.5,
     "symmetrize": 0.1,

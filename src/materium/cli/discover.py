@@ -42,6 +42,8 @@ CAP_FACTOR = 200
 """Without a budget at most so many crystals are generated for each candidate that is wanted."""
 MOST = BATCH * 2**20
 """Crystals of each combination of targets that a search could ask for; it is ended long before."""
+NEWER = {"geometry_reach": None, "end_odds": 1.0}
+"""Settings that searches of before had no choice of."""
 NOT_ASKED = ("n", "conditions", "symmetrize")
 """Fields of a request that are no options here: the funnel counts, and relaxing does more than symmetrising."""
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -192,7 +194,7 @@ def _open(out: Path, settings: "Facts") -> None:
 
 def _require_same(path: Path, settings: "Facts") -> None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = {**NEWER, **json.loads(path.read_text(encoding="utf-8"))}
         other = sorted(name for name in settings if found[name] != settings[name])
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path} describes no search ({error!r}); choose another --out") from error

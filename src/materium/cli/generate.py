@@ -9,12 +9,12 @@ from materium.cli.conditions import with_targets
 from materium.cli.console import make_console
 from materium.cli.options import (
     DeviceOption,
-    GeometryReachOption,
     ModelOption,
     OutOption,
     QuietOption,
     SeedOption,
     TunedEndOddsOption,
+    TunedGeometryReachOption,
     TunedGeometryTemperatureOption,
     TunedTemperatureOption,
 )
@@ -45,7 +45,7 @@ def generate(
     ] = Request.lattice_first,
     temperature: TunedTemperatureOption = None,
     geometry_temperature: TunedGeometryTemperatureOption = None,
-    geometry_reach: GeometryReachOption = None,
+    geometry_reach: TunedGeometryReachOption = None,
     end_odds: TunedEndOddsOption = None,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = Request.top_p,
     elements: Annotated[str, typer.Option(help="Elements that may occur, such as Li,Fe,P,O.")] = "",

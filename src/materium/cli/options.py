@@ -48,15 +48,20 @@ TunedGeometryTemperatureOption = Annotated[
 ]
 GeometryReachOption = Annotated[
     float | None,
+    typer.Option(help="Part of an axis, such as 0.03, within which the temperature of geometry holds; else all of it."),
+]
+TunedGeometryReachOption = Annotated[
+    float | None,
     typer.Option(
-        help="Part of an axis, such as 0.03, within which the temperature of geometry holds; "
-        "all of it where a temperature is given and no part."
+        help="Part of an axis, such as 0.03, within which the temperature of geometry holds; as measured best if not "
+        "given, all of it where a temperature is."
     ),
 ]
 TunedEndOddsOption = Annotated[
     float | None,
     typer.Option(
-        help="Factor on the odds that the atoms end: below 1 cells are larger; as measured best if not given."
+        help="Factor on the odds, before the temperature, that the atoms end: below 1 cells are larger; "
+        "as measured best if not given, 1 where a temperature is."
     ),
 ]
 GeometryTemperatureOption = Annotated[

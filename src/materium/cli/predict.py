@@ -171,7 +171,7 @@ def _open(out: Path, settings: "Facts") -> "Journal":
 
 def _require_same(path: Path, settings: "Facts") -> None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = {"geometry_reach": None, **json.loads(path.read_text(encoding="utf-8"))}  # older runs knew of none
         other = sorted(name for name in settings if found[name] != settings[name])
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path} describes no predictions ({error!r}); choose another --out") from error

@@ -10,6 +10,7 @@ import torch
 
 from materium.generate import sample
 from materium.generate.automaton import Keeper
+from materium.generate.choice import choose
 from materium.model.attention import KeyValueCache
 from materium.tokens.vocab import EOS, PAD, SOS, Role
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from materium.generate.plan import Plan
-    from materium.generate.request import Request
     from materium.generate.targets import Value
     from materium.model.candidates import Outlook
     from materium.model.conditions import Conditions
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 ROW_STEP = 16
 """Rows of a batch are a multiple of it: matrix products of fewer rows take another path through the CPU's kernels,
 whose last bits differ, and structure i must not depend on the size of the batch."""
-COORDINATES = frozenset((Role.X, Role.Y, Role.Z))
-NUMBERS = COORDINATES | {Role.A, Role.B, Role.C, Role.ALPHA, Role.BETA, Role.GAMMA}
 FREE = -1
 """In given tokens: the model chooses."""
 
@@ -82,17 +80,6 @@ def write_batch(  # noqa: PLR0913 - as `Decoding`
         while len(batch.rows):
             batch.step()
     return batch.finished()
-
-
-def choose(role: Role, grammar: Grammar, request: Request, logits: Tensor, uniform: Tensor) -> Tensor:
-    """Return the places within `grammar.spans[role]` that a request draws from masked logits of shape (B, span)."""
-    geometry = request.temperature if request.geometry_temperature is None else request.geometry_temperature
-    if request.geometry_reach is not None and role in NUMBERS:
-        reach, cyclic = round(request.geometry_reach * grammar.tokenizer.config.bins), role in COORDINATES
-        believed = sample.cut(logits, request.top_p)
-        return sample.settle(believed, uniform, geometry, grammar.axis(role), reach, cyclic=cyclic)
-    warm = sample.temper(logits, request.temperature if role == Role.SPECIES else geometry)
-    return sample.draw(sample.cut(warm, request.top_p), uniform)
 
 
 class Decoding:

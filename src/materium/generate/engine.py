@@ -71,7 +71,8 @@ class Materium:
     def generate(self, n: int = 64, *, seed: int = 0, formula: str | None = None, **options: Any) -> list[Structure]:
         """Return `n` crystals as pymatgen structures, with the row's facts in `properties`.
 
-        Temperatures and guidance that are not given are those that the model was measured best with (`self.tuned`).
+        Temperatures, reach, odds and guidance that are not given are those that the model was measured best with
+        (`self.tuned`).
 
         Where a condition has several targets, `n` of each combination of them. With `symmetrize` those that can be
         refined are; `symmetrized` in their properties says so, and else `reason`.

@@ -12,7 +12,7 @@ import torch
 
 from materium.generate import sample
 from materium.generate.automaton import Keeper
-from materium.generate.decoding import choose
+from materium.generate.choice import choose
 from materium.generate.plan import Plan
 from materium.tokens.vocab import SOS, Role
 

@@ -50,11 +50,13 @@ class Request:
     temperature, geometry_temperature
         Of species, and of coordinates and lattice (None: the same); 1 samples what the model believes.
     geometry_reach
-        Part of an axis, at most a half, within which the geometry temperature holds: a number is drawn as the model
-        believes, and then moves to a likelier one that is no farther. None cools the whole axis, which makes the
-        likeliest positions likelier, and with them small cells.
+        Part of an axis, below a half, within which the geometry temperature holds: a number is drawn as the model
+        believes, and then once more, at that temperature, among those that are no farther. None cools the whole axis,
+        which makes the likeliest positions likelier, and with them small cells. Only a temperature of 1 without a reach
+        samples what the model believes.
     end_odds
-        What the odds are multiplied by that the atoms end where another could follow; below 1 cells are larger.
+        What the odds are multiplied by, before any temperature, that the atoms end where another could follow; below 1
+        cells are larger.
     top_p
         Share of the probability that the likeliest tokens must hold; the rest is cut off.
     guidance

@@ -33,7 +33,7 @@ def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, A
         "targets": _as_json(written.targets),
         **_facts(crystal),
         **_groups(crystal, reason),
-        **_refinement(crystal, reason, request.symmetrize),
+        **_refinement(crystal, request.symmetrize),
         "log_likelihood": written.log_likelihood,
         "valid": reason is None,
         "reason": reason,
@@ -114,13 +114,13 @@ def _groups(crystal: Crystal, reason: str | None) -> dict[str, int | None]:
     return groups
 
 
-def _refinement(crystal: Crystal, reason: str | None, symprec: float | None) -> dict[str, Any]:
+def _refinement(crystal: Crystal, symprec: float | None) -> dict[str, Any]:
     """What symmetrising made of the crystal: nulls where it was not asked for, the reason where it is refused."""
-    from materium.refine import Refinement, refine
+    from materium.refine import refine
 
     if symprec is None:
         return {"symmetrized": None, "symmetrize_reason": None, "space_group_refined": None, "refined": None}
-    result = Refinement(None, None, reason) if reason else refine(crystal, symprec)
+    result = refine(crystal, symprec)
     return {
         "symmetrized": result.crystal is not None,
         "symmetrize_reason": result.reason or None,

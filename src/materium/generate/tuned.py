@@ -71,7 +71,7 @@ class Tuned:
     Parameters
     ----------
     free, told
-        Temperatures where the model is told nothing, and where it is.
+        Temperatures, reach and odds where the model is told nothing, and where it is.
     hints
         What the model is told where a request has no condition, such as to stay near the hull.
     guidance, cold
@@ -91,8 +91,8 @@ class Tuned:
     def apply(self, request: Request, given: Collection[str]) -> Request:
         """Return the request with these settings in every field that is not `given`.
 
-        One temperature goes for both, a temperature of geometry for whole axes, and a weight of guidance for the
-        targets as they are, without hints and aims.
+        One temperature goes for both, for whole axes, with the odds of the end as they are; a temperature of geometry
+        for whole axes; and a weight of guidance for the targets as they are, without hints and aims.
         """
         found: dict[str, Any] = {}
         if request.cell_formula is not None:  # it brings its condition along by itself
@@ -129,7 +129,15 @@ class Tuned:
 
 
 def _warmth(values: Iterable[Any]) -> Warmth:
-    return Warmth(*(None if value is None else float(value) for value in values))  # type: ignore[arg-type]
+    species, *others = values
+    found = Warmth(float(species), *(None if value is None else float(value) for value in others))  # type: ignore[arg-type]
+    Request(
+        temperature=found.species,
+        geometry_temperature=found.geometry,
+        geometry_reach=found.reach,
+        end_odds=found.end_odds,
+    )
+    return found
 
 
 def _least(values: Mapping[str, float], names: Collection[str], otherwise: float) -> float:

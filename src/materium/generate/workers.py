@@ -73,7 +73,10 @@ class Worker(Generic[Written]):
             written: Written = self.end.recv()
         except EOFError as error:
             self.process.join()
-            reason = "is there memory enough? A smaller --batch-size needs less"
+            killed = (self.process.exitcode or 0) <= 0
+            reason = (
+                "is there memory enough? A smaller --batch-size needs less" if killed else "what it said stands above"
+            )
             raise MateriumError(f"a process that wrote crystals died ({self.process.exitcode}); {reason}") from error
         return written
 

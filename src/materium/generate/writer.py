@@ -307,7 +307,7 @@ class RunFolder:
 
     def _marked(self, one: Prepared) -> dict[str, Any]:
         """The row, which says now what it is a copy of."""
-        row = one.row
+        row = {**one.row}
         if self._uniques is not None and row["valid"]:
             first = self._uniques.add(self.read(one.sample), one.sample.index)
             row["copy_of"] = None if first is None else identity(self.info.request.seed, first)

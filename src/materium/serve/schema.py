@@ -118,8 +118,15 @@ class GenerateBody(Body):
     lattice_first: bool = Request.lattice_first
     temperature: Temperature | None = Field(default=None, description="null: as measured best")
     geometry_temperature: Temperature | None = Field(default=None, description="null: as temperature, or measured best")
-    geometry_reach: float | None = Field(default=None, ge=0, lt=MAX_REACH, description="null: as measured best")
-    end_odds: float | None = Field(default=None, ge=LEAST, le=1 / LEAST, description="null: as measured best")
+    geometry_reach: float | None = Field(
+        default=None,
+        ge=0,
+        lt=MAX_REACH,
+        description="null: whole axes where a temperature is given, else as measured best",
+    )
+    end_odds: float | None = Field(
+        default=None, ge=LEAST, le=1 / LEAST, description="null: 1 where temperature is given, else as measured best"
+    )
     top_p: float = Field(default=Request.top_p, gt=0, le=1)
     guidance: float | None = Field(default=None, ge=0, le=MAX_GUIDANCE, description="null: as measured best")
     elements: list[Symbol] = Field(default=[], max_length=120, description="that may occur; none named: all")
