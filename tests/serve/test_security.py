@@ -144,7 +144,9 @@ def test_a_form_of_another_kind_is_no_request(local: TestClient) -> None:
     ],
 )  # fmt: skip
 def test_no_path_leaves_the_folder_of_the_page(local: TestClient, path: str) -> None:
-    refused(local.get(path), 404, "not_found")
+    answer = local.get(path)
+    assert answer.status_code == 404
+    refused(answer, 404, "not_found")
 
 
 def test_files_of_the_page(local: TestClient) -> None:
