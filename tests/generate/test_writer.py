@@ -23,7 +23,7 @@ from materium.data.readers import read
 from materium.errors import RequestError
 from materium.evaluate.firsts import Firsts
 from materium.generate import writer
-from materium.generate.request import Request
+from materium.generate.request import ADDED, Request
 from materium.generate.rows import crystal_of
 from materium.generate.workers import can_fork
 from materium.generate.writer import RunFolder, RunInfo
@@ -338,6 +338,21 @@ def test_put_into_words_by_the_processes_that_write(tmp_path: Path, engine: Mate
             run.append(batch)
         run.finish()
     assert content(tmp_path / "together") == content(tmp_path / "alone")
+
+
+def test_a_run_of_before_a_field_was_known_goes_on(
+    tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]
+) -> None:
+    run = opened(tmp_path / "run", engine)
+    run.add(samples[:5])
+    run.pause()
+    path = tmp_path / "run" / "run.json"
+    facts = json.loads(path.read_text())
+    for name in ADDED:
+        del facts["request"][name]
+    path.write_text(json.dumps(facts))
+    written(tmp_path / "run", engine, samples)
+    assert content(tmp_path / "run") == whole
 
 
 def test_crash_after_the_mark(tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]) -> None:

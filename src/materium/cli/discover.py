@@ -21,7 +21,7 @@ from materium.cli.options import DeviceOption, FiguresOption, ModelOption, OutOp
 from materium.errors import RequestError
 from materium.evaluate.funnel import BUDGET, CAP, ENOUGH, EXHAUSTED, Limits
 from materium.evaluate.reference import DEFAULT
-from materium.generate.request import Request
+from materium.generate.request import ADDED, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,6 @@ CAP_FACTOR = 200
 """Without a budget at most so many crystals are generated for each candidate that is wanted."""
 MOST = BATCH * 2**20
 """Crystals of each combination of targets that a search could ask for; it is ended long before."""
-NEWER = {"geometry_reach": None, "end_odds": 1.0}
-"""Settings that searches of before had no choice of."""
 NOT_ASKED = ("n", "conditions", "symmetrize")
 """Fields of a request that are no options here: the funnel counts, and relaxing does more than symmetrising."""
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -194,7 +192,7 @@ def _open(out: Path, settings: "Facts") -> None:
 
 def _require_same(path: Path, settings: "Facts") -> None:
     try:
-        found = {**NEWER, **json.loads(path.read_text(encoding="utf-8"))}
+        found = {**ADDED, **json.loads(path.read_text(encoding="utf-8"))}
         other = sorted(name for name in settings if found[name] != settings[name])
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path} describes no search ({error!r}); choose another --out") from error

@@ -21,7 +21,7 @@ from materium.cli.options import (
     TemperatureOption,
 )
 from materium.errors import DataError, MateriumError, RequestError
-from materium.generate.request import BATCH, Request
+from materium.generate.request import ADDED, BATCH, Request
 
 if TYPE_CHECKING:
     from materium.crystal import Crystal
@@ -94,12 +94,13 @@ def predict(
     from materium.generate.engine import load
     from materium.model.device import resolve_device
 
-    warmth = {
-        "temperature": temperature,
-        "geometry_temperature": geometry_temperature,
-        "geometry_reach": geometry_reach,
-    }
-    asked = Request(n=n, seed=seed, **warmth)  # type: ignore[arg-type]
+    asked = Request(
+        n=n,
+        seed=seed,
+        temperature=temperature,
+        geometry_temperature=geometry_temperature,
+        geometry_reach=geometry_reach,
+    )
     inputs = _read(table, limit, quiet=quiet)
     potential = None if relax is None else _potential(relax)
     engine = load(model, resolve_device(device))
@@ -171,7 +172,7 @@ def _open(out: Path, settings: "Facts") -> "Journal":
 
 def _require_same(path: Path, settings: "Facts") -> None:
     try:
-        found = {"geometry_reach": None, **json.loads(path.read_text(encoding="utf-8"))}  # older runs knew of none
+        found = {**ADDED, **json.loads(path.read_text(encoding="utf-8"))}
         other = sorted(name for name in settings if found[name] != settings[name])
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path} describes no predictions ({error!r}); choose another --out") from error

@@ -18,8 +18,15 @@ COORDINATES = frozenset((Role.X, Role.Y, Role.Z))
 NUMBERS = COORDINATES | {Role.A, Role.B, Role.C, Role.ALPHA, Role.BETA, Role.GAMMA}
 
 
-def choose(role: Role, grammar: Grammar, request: Request, logits: Tensor, uniform: Tensor) -> Tensor:
-    """Return the places within `grammar.spans[role]` that a request draws from masked logits of shape (B, span)."""
+def choose(  # noqa: PLR0913, PLR0917 - where the sentences stand, what is asked, and scores with a number
+    role: Role, grammar: Grammar, request: Request, logits: Tensor, uniform: Tensor, lattice_first: Tensor
+) -> Tensor:
+    """Return the places within `grammar.spans[role]` that a request draws from masked logits of shape (B, span).
+
+    `lattice_first`, shape (B,), tells which mark ends the atoms.
+    """
+    if role == grammar.first_of_site:
+        logits = sample.weigh(logits, grammar.end(lattice_first) - grammar.spans[role].start, request.end_odds)
     geometry = request.temperature if request.geometry_temperature is None else request.geometry_temperature
     if request.geometry_reach is not None and role in NUMBERS:
         reach, cyclic = int(request.geometry_reach * grammar.tokenizer.config.bins), role in COORDINATES

@@ -146,10 +146,8 @@ class Decoding:
         logits = believed = sample.mask(self._logits(role, span, chosen), legal)
         if self.keeper:
             logits = sample.mask(logits, self.keeper.mask(role, legal, span.start, places))
-        if role == self.grammar.first_of_site:
-            end = self.grammar.end(self.state.lattice_first[chosen]) - span.start
-            logits = sample.weigh(logits, end, self.request.end_odds)
-        place = choose(role, self.grammar, self.request, logits, self.uniforms[self.rows[chosen], self.column - 1])
+        uniform = self.uniforms[self.rows[chosen], self.column - 1]
+        place = choose(role, self.grammar, self.request, logits, uniform, self.state.lattice_first[chosen])
         if self.given is not None:
             words = self.given[self.rows[chosen], self.column]
             place = torch.where(words == FREE, place, words - span.start)

@@ -40,9 +40,7 @@ def write_sentence(model: Transformer, grammar: Grammar, request: Request, index
         role = Role(int(state.role))
         logits = sample.mask(logits, keeper.mask(role, grammar.mask(state), 0, np.zeros(1, dtype=int)))
         span = grammar.spans[role]
-        if role == grammar.first_of_site:
-            logits = sample.weigh(logits, grammar.end(state.lattice_first), request.end_odds)
-        token = choose(role, grammar, request, logits[:, span], uniform[None]) + span.start
+        token = choose(role, grammar, request, logits[:, span], uniform[None], state.lattice_first) + span.start
         roles = torch.cat([roles, grammar.role_of(state, token)[:, None]], dim=1)
         tokens = torch.cat([tokens, token[:, None]], dim=1)
         state = grammar.advance(state, token)

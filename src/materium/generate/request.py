@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from materium.errors import RequestError
@@ -27,6 +28,8 @@ MAX_REACH = 0.5
 """Part of an axis; farther to one side is nearer to the other."""
 MAX_GUIDANCE = 20.0
 """Beyond it the logits are all condition and no crystal comes of it."""
+ADDED = MappingProxyType({"geometry_reach": None, "end_odds": 1.0})
+"""Fields that the requests of earlier versions lack, with what they meant; a run of theirs goes on."""
 BATCH = 512
 """Crystals that are written together, unless told otherwise: fewer cost more time each, more cost more memory."""
 

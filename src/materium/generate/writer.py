@@ -17,6 +17,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 from materium.errors import RequestError
+from materium.generate.request import ADDED
 from materium.generate.rows import crystal_of, identity, make_row, schema
 
 if TYPE_CHECKING:
@@ -278,6 +279,7 @@ class RunFolder:
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             found = {"output": [], **found}  # runs of before the choice wrote everything
+            found["request"] = {**ADDED, **found["request"]}
             same = all(found[name] == value for name, value in self.info.identity.items())
             found = {**found, "finished": bool(found["finished"]), "seconds": float(found["seconds"])}
         except (ValueError, KeyError, TypeError) as error:
