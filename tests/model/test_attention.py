@@ -42,10 +42,15 @@ def test_rotation_keeps_lengths_and_products_at_equal_distance() -> None:
     assert not torch.isclose(product(3, 1), product(3, 2))
 
 
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("block", [1, 2, 16])
 @pytest.mark.parametrize("pieces", [[7], [1] * 7, [3, 1, 3]])
-def test_cache_in_pieces_equals_one_pass(pieces: list[int]) -> None:
-    layer, x = attention(2), torch.randn(2, 7, 16)
-    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
+def test_cache_in_pieces_equals_one_pass(
+    monkeypatch: pytest.MonkeyPatch, pieces: list[int], block: int, kv_heads: int
+) -> None:
+    monkeypatch.setattr("materium.model.attention.BLOCK_BYTES", block * 4 * 4)
+    layer, x = attention(kv_heads), torch.randn(2, 7, 16)
+    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=kv_heads, hidden=8)
     cache = KeyValueCache(config, 2, 9, x)
     found, start = [], 0
     for piece in pieces:
@@ -53,25 +58,38 @@ def test_cache_in_pieces_equals_one_pass(pieces: list[int]) -> None:
         found.append(layer(x[:, start : start + piece], rotary(positions, 4), cache))
         cache.length = start = start + piece
     torch.testing.assert_close(torch.cat(found, dim=1), layer(x, rotary(torch.arange(7)[None], 4)))
+    assert cache.size == block
+    assert len(cache.blocks) == -(-7 // block)
+
+
+def kept(rows: list[int]) -> tuple[KeyValueCache, int]:
+    """A cache of four sentences, whose keys are their numbers and whose values the opposite, less some."""
+    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
+    cache = KeyValueCache(config, 4, 4, torch.zeros(1))
+    keys = torch.arange(4.0)[:, None, None, None].expand(4, 2, 3, 4)
+    cache.append(0, keys, -keys)
+    cache.length, where = 3, cache.blocks[0].data_ptr()
+    cache.keep(torch.tensor(rows))
+    return cache, where
 
 
 def test_cache_keeps_the_rows_that_are_named() -> None:
-    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
-    cache = KeyValueCache(config, 3, 4, torch.zeros(1))
-    keys = torch.arange(3.0)[:, None, None, None].expand(3, 2, 4, 4)
-    cache.append(0, keys, -keys)
-    cache.length = 4
-    cache.keep(torch.tensor([2, 0]))
-    assert cache.keys[0, :, 0, 0, 0].tolist() == [2, 0]
-    assert cache.values[0, :, 0, 0, 0].tolist() == [-2, 0]
+    cache, _ = kept([2, 0])
+    keys, values = cache.blocks[0][:, 0, :, 1, 2, 3].tolist()
+    assert keys == [2, 0]
+    assert values == [-2, 0]
+    cache.append(0, torch.full((2, 2, 1, 4), 7.0), torch.full((2, 2, 1, 4), 8.0))
+    assert cache.blocks[0][0, 0, :, 0, 3, 0].tolist() == [7, 7]
 
 
 def test_sentences_that_keep_their_place_are_not_copied() -> None:
-    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
-    cache = KeyValueCache(config, 4, 4, torch.zeros(1))
-    keys = torch.arange(4.0)[:, None, None, None].expand(4, 2, 2, 4)
-    cache.append(0, keys, -keys)
-    cache.length, where = 2, cache.keys.data_ptr()
-    cache.keep(torch.tensor([0, 3, 2]))
-    assert cache.keys[0, :, 1, 1, 3].tolist() == [0, 3, 2]
-    assert cache.keys.data_ptr() == where
+    cache, where = kept([0, 3, 2])
+    assert cache.blocks[0][0, 0, :, 1, 2, 3].tolist() == [0, 3, 2]
+    assert cache.blocks[0].data_ptr() == where
+
+
+def test_a_new_block_is_as_wide_as_the_sentences_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("materium.model.attention.BLOCK_BYTES", 2 * 4 * 4)
+    cache, _ = kept([0, 3])
+    cache.append(0, torch.ones(2, 2, 2, 4), torch.ones(2, 2, 2, 4))
+    assert [block.shape[2] for block in cache.blocks] == [2, 2, 2]

@@ -14,35 +14,63 @@ if TYPE_CHECKING:
 ROPE_BASE = 10_000.0
 
 
+BLOCK_BYTES = 4096
+"""Of the keys of one head of a sentence in a block of the cache: 16 positions in float32 of 64 numbers."""
+
+
 class KeyValueCache:
     """Keys and values of all layers for B sentences, written in place; `length` positions are filled.
+
+    On CPUs they lie in blocks of some positions, of which all sentences' stand side by side: a block is one stream
+    from memory. Rows with room for what is to come, read in part, took three times as long. On other devices, where
+    each product must be launched, there is one block.
 
     `tally` holds the sums over the tokens so far, where the network keeps them.
     """
 
     def __init__(self, config: ModelConfig, batch: int, positions: int, like: Tensor) -> None:
-        """Reserve room for `positions` tokens, of the type and device of `like`."""
-        shape = (config.layers, batch, config.kv_heads, positions, config.width // config.heads)
-        self.keys = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
+        """Get ready for at most `positions` tokens, of the type and device of `like`; memory is taken as they come."""
+        width = config.width // config.heads
+        self.size = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
+        self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
+        self.like = like
+        self.blocks: list[Tensor] = []
         self.length = 0
         self.tally: Tally | None = None
 
     def keep(self, rows: Tensor) -> None:
         """Drop all sentences but `rows`; those that keep their place are not copied."""
         moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
-        for store in (self.keys, self.values):
-            store[:, moved, :, : self.length] = store[:, rows[moved], :, : self.length]
-        self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
+        for block in self.blocks:
+            block[:, :, moved] = block[:, :, rows[moved]]
+        self.blocks = [block[:, :, : len(rows)] for block in self.blocks]
+        self.shape = (*self.shape[:2], len(rows), *self.shape[3:])
         if self.tally is not None:
             self.tally.keep(rows)
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, heads, new, d) and return all keys and values of the layer so far."""
+    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Store (B, heads, new, d) after the `length` positions."""
         end = self.length + key.shape[2]
-        self.keys[layer, :, :, self.length : end] = key
-        self.values[layer, :, :, self.length : end] = value
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        while len(self.blocks) * self.size < end:
+            self.blocks.append(self.like.new_zeros(self.shape))  # zeros, for 0 times what memory held may be no number
+        for start in range(self.length - self.length % self.size, end, self.size):
+            first, last = max(start, self.length), min(start + self.size, end)
+            there, here = slice(first - start, last - start), slice(first - self.length, last - self.length)
+            block = self.blocks[start // self.size]
+            block[0, layer, :, :, there], block[1, layer, :, :, there] = key[:, :, here], value[:, :, here]
+
+    def attend(self, layer: int, query: Tensor) -> Tensor:
+        """Return what the last queries, (B, heads, new, d), take from all that is stored in a layer."""
+        new, width = query.shape[2:]
+        keys, values = zip(*(block[:, layer].flatten(1, 2) for block in self.blocks), strict=True)
+        grouped = query.reshape(len(keys[0]), -1, width)  # heads that share keys stand side by side
+        scores = torch.cat([grouped @ key.transpose(1, 2) for key in keys], dim=-1) * width**-0.5
+        shares = _causal_softmax(scores.view(*query.shape[:3], -1), self.length + new).view_as(scores)
+        first, *others = shares.split(self.size, dim=-1)
+        mixed = first @ values[0]
+        for share, value in zip(others, values[1:], strict=True):
+            mixed.baddbmm_(share, value)
+        return mixed.view_as(query)
 
 
 def rotary(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
@@ -78,25 +106,25 @@ class Attention(nn.Module):
         turned, value = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
         query, key = rotate(turned, rotation).split([self.heads, self.kv_heads], dim=1)
         if cache is not None:
-            key, value = cache.append(self.layer, key, value)
+            cache.append(self.layer, key, value)
+            return self._merged(cache.attend(self.layer, query))
         if self.kv_heads != self.heads:
             key, value = (t.repeat_interleave(self.heads // self.kv_heads, dim=1) for t in (key, value))
-        scores = _products(query, key) * self.head_width**-0.5
-        mixed = _causal_softmax(scores) @ value
-        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+        scores = query @ key.transpose(-1, -2) * self.head_width**-0.5
+        return self._merged(_causal_softmax(scores, tokens) @ value)
+
+    def _merged(self, mixed: Tensor) -> Tensor:
+        """The output, (B, tokens, width), of what the heads took, (B, heads, tokens, d)."""
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
-def _products(query: Tensor, key: Tensor) -> Tensor:
-    """Each query times each key; with one query in bfloat16, CPUs take twice as long to turn the keys."""
-    if query.dtype == torch.bfloat16 and query.shape[2] == 1:
-        return (key @ query.transpose(-1, -2)).transpose(-1, -2)
-    return query @ key.transpose(-1, -2)
+def _causal_softmax(scores: Tensor, known: int) -> Tensor:
+    """Softmax over the first `known` keys, (B, heads, new, keys): the last new token sees them all, each before it one less.
 
-
-def _causal_softmax(scores: Tensor) -> Tensor:
-    """Softmax over the keys, (B, heads, new, all); the last new token sees every key, the one before all but one."""
-    new, known = scores.shape[-2:]
-    if new > 1:
-        hidden = torch.ones(new, known, dtype=torch.bool, device=scores.device).triu(known - new + 1)
+    Places beyond them, if there are any, get nothing.
+    """
+    new, places = scores.shape[-2:]
+    if new > 1 or places > known:
+        hidden = torch.ones(new, places, dtype=torch.bool, device=scores.device).triu(known - new + 1)
         scores = scores.masked_fill(hidden, float("-inf"))
     return scores.softmax(dim=-1).to(scores.dtype)
