@@ -65,7 +65,8 @@ def test_draw_inverts_the_distribution() -> None:
 AXIS = slice(1, 9)
 PLACES = torch.tensor([0.0, 0.05, 0.3, 0.05, 0.0, 0.1, 0.3, 0.15, 0.05]).log()
 """A mark that is impossible, and an axis of eight points with two places: 2 and 6."""
-EVENLY = torch.linspace(0, 1 - 2**-20, 4001, dtype=torch.float64)
+EVENLY = torch.arange(4001, dtype=torch.float64) * (5**0.5 / 2 - 0.5) % 1
+"""Multiples of the golden ratio are spread evenly, and so are their later digits."""
 
 
 def settled(temperature: float, reach: int, logits: Tensor = PLACES) -> Tensor:
@@ -92,6 +93,15 @@ def test_settling_draws_the_neighbours_by_their_weight_at_the_temperature() -> N
     logits[2:4] = torch.tensor([0.3, 0.05]).log()
     share = 0.09 / (0.09 + 0.0025)
     torch.testing.assert_close(settled(0.5, 1, logits=logits)[2], torch.tensor(share), atol=2e-3, rtol=0)
+
+
+def test_settling_hears_of_the_scores_only_what_they_choose() -> None:
+    """Another share of the first token, as rounding makes it, moves no second one."""
+    other = PLACES + torch.tensor([0.0, *[1e-4, -1e-4] * 4])
+    rows, moved = PLACES.expand(len(EVENLY), -1), other.expand(len(EVENLY), -1)
+    same = sample.draw(rows, EVENLY) == sample.draw(moved, EVENLY)
+    found, again = (sample.settle(x, EVENLY, 0.4, AXIS, 8, cyclic=True) for x in (rows, moved))
+    assert (found == again)[same].double().mean() > 0.9999
 
 
 @pytest.mark.parametrize(("cyclic", "ends"), [(True, 1), (False, 8)])

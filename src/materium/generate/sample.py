@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NEVER = float("-inf")
+FINER = 2.0**26
+"""Binary digits beyond it choose in the second of two draws: they do not follow from the first, and no rounding in the
+scores can change them."""
 
 
 def guide(told: Tensor, untold: Tensor, weight: float) -> Tensor:
@@ -64,7 +67,7 @@ def settle(  # noqa: PLR0913 - a distribution, a number, and what near means
     Parameters
     ----------
     uniform
-        Shape (B,), in [0, 1): where it falls within the first token's share of the probability decides the second.
+        Shape (B,), in [0, 1), of 53 binary digits: the first half decides the first token, the rest the second.
     axis
         The tokens that stand for points of an axis; a token that is none of them stays.
     reach
@@ -74,15 +77,13 @@ def settle(  # noqa: PLR0913 - a distribution, a number, and what near means
     """
     heights, below = _heights(logits, uniform)
     first = torch.searchsorted(heights, below, right=True)
-    low = torch.where(first > 0, heights.gather(1, (first - 1).clamp(min=0)), 0)
-    left = (below - low) / (heights.gather(1, first) - low)
     near = first - axis.start + torch.arange(-reach, reach + 1, device=logits.device)
     size = axis.stop - axis.start
     there = (near == near % size) | cyclic
     near = near % size + axis.start
     stays = first < axis.start
     warm = mask(temper(logits.gather(1, near), temperature), there).masked_fill(stays, 0)  # it has no neighbours
-    second = near.gather(1, draw(warm, left[:, 0])[:, None])
+    second = near.gather(1, draw(warm, (uniform * FINER).frac())[:, None])
     return torch.where(stays, first, second)[:, 0]
 
 
