@@ -119,9 +119,9 @@ class Attention(nn.Module):
 
 
 def _causal_softmax(scores: Tensor, known: int) -> Tensor:
-    """Softmax over the first `known` keys, (B, heads, new, keys): the last new token sees them all, each before it one less.
+    """Softmax over the first `known` keys, (B, heads, new, keys); the rest get nothing.
 
-    Places beyond them, if there are any, get nothing.
+    The last new token sees every known key, the one before all but one.
     """
     new, places = scores.shape[-2:]
     if new > 1 or places > known:

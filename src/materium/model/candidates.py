@@ -110,7 +110,10 @@ class Candidates(nn.Module):
         return torch.cat([of_elements, self._lengths(hidden, roles, sums, conditions).to(of_elements.dtype)], dim=-1)
 
     def at(self, role: Role, span: slice, outlook: Outlook) -> Tensor | None:
-        """Return what a part of the vocabulary gains where `role` comes next, (B, tokens, span); None for nothing."""
+        """Return what a part of the vocabulary gains where `role` comes next, (B, tokens, span); None for nothing.
+
+        Lengths and angles gain alike, for the roles of the tokens tell them apart.
+        """
         if outlook.told is not None and role == Role.SPECIES:
             return self._elements(outlook.hidden, *outlook.told) @ self.columns[span, : self.elements].T
         if outlook.told is not None and role in (Role.A, Role.B, Role.C):
@@ -224,6 +227,10 @@ class Sums(NamedTuple):
         """Return the sums of some sentences."""
         return Sums._make([*(part[rows] for part in self[:-1]), self.volume_of])
 
+    def at(self, chosen: Tensor) -> Sums:
+        """Return the sums of single tokens, as `Outlook.at`."""
+        return Sums._make([*(part[chosen][:, None] for part in self[:-1]), self.volume_of])
+
 
 class Told(NamedTuple):
     """What stands up to each token, and what the sentences are told."""
@@ -251,6 +258,12 @@ class Outlook(NamedTuple):
         """Return the outlook of some sentences."""
         told = self.told and Told(self.told.sums.keep(rows), self.told.conditions[rows])
         return Outlook(self.hidden[rows], self.roles[rows], told)
+
+    def at(self, chosen: Tensor) -> Outlook:
+        """Return the outlook of single tokens, where `chosen`, (B, tokens), is true: a sentence of one token each."""
+        rows = chosen.nonzero()[:, 0]
+        told = self.told and Told(self.told.sums.at(chosen), self.told.conditions[rows])
+        return Outlook(self.hidden[chosen][:, None], self.roles[chosen][:, None], told)
 
 
 def targets(conditions: Conditions) -> tuple[Tensor, Tensor]:

@@ -45,14 +45,15 @@ def nll(
     Fast, for training: against `exact_nll`, the end before the first site and a site beyond the last one that fits
     keep their share of the probability, and so does a γ that would leave a flat cell.
     """
-    hidden, table = model(tokens[:, :-1], roles[:, :-1], conditions)
+    table = model.table()
+    outlook = model.read(tokens[:, :-1], roles[:, :-1], conditions, None, table)
     kinds = token_types(roles)[:, 1:]
     targets = tokens[:, 1:]
     slots = _slots(roles[:, 1:], kinds, int(grammar.first_of_site))
     ends = torch.where(roles[:, 1] == Role.LATTICE, EOS, LATTICE)[:, None].expand_as(targets)
     result = torch.zeros(targets.shape, dtype=torch.float32, device=tokens.device)
-    for chosen, columns in _groups(grammar, slots, kinds):
-        logits = model.logits(hidden[chosen], table[columns]).float()
+    for role, chosen, columns in _groups(grammar, slots, kinds):
+        logits = model.logits_at(role, columns, outlook.at(chosen), table)[:, 0].float()
         if columns.start == 0:
             legal = grammar.legal[slots[chosen]][:, columns]
             at_site = slots[chosen] == grammar.first_of_site
@@ -86,15 +87,15 @@ def _slots(roles: Tensor, kinds: Tensor, first_of_site: int) -> Tensor:
     return torch.where(is_end, first_of_site, roles)
 
 
-def _groups(grammar: Grammar, slots: Tensor, kinds: Tensor) -> Iterator[tuple[Tensor, slice]]:
-    """Tokens that share a range of the vocabulary, with that range: no logits are computed that cannot be chosen."""
+def _groups(grammar: Grammar, slots: Tensor, kinds: Tensor) -> Iterator[tuple[Role, Tensor, slice]]:
+    """A role, the tokens that share its range of the vocabulary, and that range: nothing is computed in vain."""
     vocab = grammar.tokenizer.vocab
     starts_site = (slots == grammar.first_of_site) & (kinds >= 0)
     if grammar.tokenizer.config.species_first:
-        yield starts_site, slice(0, vocab.first_number)
+        yield Role.SPECIES, starts_site, slice(0, vocab.first_number)
     else:
-        yield starts_site, slice(0, len(vocab))
-        yield slots == Role.SPECIES, slice(0, vocab.first_number)
+        yield Role.X, starts_site, slice(0, len(vocab))
+        yield Role.SPECIES, slots == Role.SPECIES, slice(0, vocab.first_number)
     coordinate = (kinds == COORDINATE_TYPE) & ~starts_site
-    yield coordinate, slice(vocab.first_number, vocab.first_number + vocab.bins)
-    yield kinds == LATTICE_TYPE, slice(vocab.first_number, len(vocab))
+    yield Role.X, coordinate, slice(vocab.first_number, vocab.first_number + vocab.bins)
+    yield Role.A, kinds == LATTICE_TYPE, slice(vocab.first_number, len(vocab))

@@ -13,6 +13,7 @@ from materium.model.attention import Attention, KeyValueCache, rotary
 from materium.model.candidates import Outlook, Told
 from materium.model.conditions import ConditionEncoder, Conditions
 from materium.model.config import WAVES
+from materium.model.dropout import Dropout
 from materium.model.tally import Tally, TallyEncoder
 from materium.tokens.vocab import Role, Vocabulary
 
@@ -47,7 +48,7 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.norm_feedforward = nn.RMSNorm(config.width, eps=1e-6)
         self.feedforward = Feedforward(config)
-        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
         """Return (B, tokens, width) for (B, tokens, width)."""
