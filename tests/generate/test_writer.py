@@ -79,12 +79,16 @@ def opened(folder: Path, engine: Materium, request: Request = REQUEST) -> RunFol
     return RunFolder(folder, RunInfo(request, engine.fingerprint, {"materium": "0"}, "test"), engine.read)
 
 
+def add(run: RunFolder, samples: list[Sample]) -> None:
+    run.append(run.prepare(samples))
+
+
 def written(folder: Path, engine: Materium, samples: list[Sample], request: Request = REQUEST) -> RunFolder:
     """Write what a folder still lacks, and finish it."""
     run = opened(folder, engine, request)
     rest = iter(samples[run.done :])
     while chunk := list(islice(rest, BATCH)):
-        run.add(chunk)
+        add(run, chunk)
     run.finish()
     return run
 
@@ -207,7 +211,7 @@ def test_own_table_can_be_read_again(tmp_path: Path, engine: Materium, samples: 
 
 def test_stopped_run_goes_on(tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]) -> None:
     run = opened(tmp_path / "run", engine)
-    run.add(samples[:5])
+    add(run, samples[:5])
     run.pause()
     assert opened(tmp_path / "run", engine).done == 5
     assert content(written(tmp_path / "run", engine, samples).folder) == whole
@@ -222,10 +226,10 @@ def test_copies_are_marked_and_get_no_files(tmp_path: Path, engine: Materium, sa
     """Number 4 is rock salt; it comes again as number 9, in another batch and after a stop."""
     twice = [*samples[:9], replace(samples[4], index=9), *samples[10:]]
     run = unique_run(tmp_path / "run", engine)
-    run.add(twice[:5])
+    add(run, twice[:5])
     run.pause()
     run = unique_run(tmp_path / "run", engine)
-    run.add(twice[5:])
+    add(run, twice[5:])
     run.finish()
     rows = content(run.folder)["rows"]
     assert [row["index"] for row in rows] == list(range(12))
@@ -238,7 +242,7 @@ def test_copies_are_marked_and_get_no_files(tmp_path: Path, engine: Materium, sa
 
 def test_a_table_is_all_that_is_written(tmp_path: Path, engine: Materium, samples: list[Sample]) -> None:
     run = unique_run(tmp_path / "run", engine, table_only=True)
-    run.add(samples)
+    add(run, samples)
     run.finish()
     assert sorted(path.name for path in run.folder.iterdir()) == ["run.json", "structures.parquet"]
     with pytest.raises(RequestError, match="other settings"):
@@ -311,7 +315,7 @@ def test_what_a_crash_left_is_mended(
 ) -> None:
     folder = tmp_path / "run"
     run = opened(folder, engine)
-    run.add(samples[:5])
+    add(run, samples[:5])
     damage(folder)
     written(folder, engine, samples)
     assert content(folder) == whole
@@ -344,7 +348,7 @@ def test_a_run_of_before_a_field_was_known_goes_on(
     tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]
 ) -> None:
     run = opened(tmp_path / "run", engine)
-    run.add(samples[:5])
+    add(run, samples[:5])
     run.pause()
     path = tmp_path / "run" / "run.json"
     facts = json.loads(path.read_text())
@@ -425,7 +429,7 @@ def test_other_settings_are_refused(tmp_path: Path, engine: Materium, samples: l
     if finish:
         written(folder, engine, samples)
     else:
-        opened(folder, engine).add(samples[:5])
+        add(opened(folder, engine), samples[:5])
     for changes in ({"seed": 4}, {"n": 13}, {"conditions": {}}, {"top_p": 0.9}, {"symmetrize": None}):
         other = replace(REQUEST, **changes)
         with pytest.raises(RequestError, match="finished run with other settings"):

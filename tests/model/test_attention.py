@@ -58,7 +58,7 @@ def test_cache_in_pieces_equals_one_pass(
         found.append(layer(x[:, start : start + piece], rotary(positions, 4), cache))
         cache.length = start = start + piece
     torch.testing.assert_close(torch.cat(found, dim=1), layer(x, rotary(torch.arange(7)[None], 4)))
-    assert cache.size == block
+    assert cache.size == min(block, 9)
     assert len(cache.blocks) == -(-7 // block)
 
 

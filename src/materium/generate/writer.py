@@ -174,10 +174,6 @@ class RunFolder:
         """How many structures are safe on the disk."""
         return sum(int(path.stem.split("-")[1]) for path in self._part_files())
 
-    def add(self, samples: Sequence[Sample]) -> None:
-        """Judge and append a batch of consecutive samples."""
-        self.append(self.prepare(samples))
-
     def prepare(self, samples: Sequence[Sample]) -> list[Prepared]:
         """Judge samples and put them into words; nothing is written, so that the process that made them may do it."""
         return [self._prepared(sample) for sample in samples]

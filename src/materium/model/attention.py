@@ -31,7 +31,9 @@ class KeyValueCache:
     def __init__(self, config: ModelConfig, batch: int, positions: int, like: Tensor) -> None:
         """Get ready for at most `positions` tokens, of the type and device of `like`; memory is taken as they come."""
         width = config.width // config.heads
-        self.size = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
+        block = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
+        self.size = min(block, positions)
+        self.single = self.size == positions
         self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
         self.like = like
         self.blocks: list[Tensor] = []
@@ -62,10 +64,12 @@ class KeyValueCache:
     def attend(self, layer: int, query: Tensor) -> Tensor:
         """Return what the last queries, (B, heads, new, d), take from all that is stored in a layer."""
         new, width = query.shape[2:]
-        keys, values = zip(*(block[:, layer].flatten(1, 2) for block in self.blocks), strict=True)
+        known = self.length + new
+        used = known if self.single else self.size  # blocks of a stream are read whole
+        keys, values = zip(*(block[:, layer, :, :, :used].flatten(1, 2) for block in self.blocks), strict=True)
         grouped = query.reshape(len(keys[0]), -1, width)  # heads that share keys stand side by side
         scores = torch.cat([grouped @ key.transpose(1, 2) for key in keys], dim=-1) * width**-0.5
-        shares = _causal_softmax(scores.view(*query.shape[:3], -1), self.length + new).view_as(scores)
+        shares = _causal_softmax(scores.view(*query.shape[:3], -1), known).view_as(scores)
         first, *others = shares.split(self.size, dim=-1)
         mixed = first @ values[0]
         for share, value in zip(others, values[1:], strict=True):
