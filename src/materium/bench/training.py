@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from materium.generate.engine import Materium
 
 
+FULL = 0.9
+"""Share of `max_tokens` from which a batch counts: in a table of some 10,000 crystals nearly all are as full, of few
+crystals many are not, for rows of one length and one number of elements stand together."""
 VALIDATED = 16
 """Crystals that a run validates on at its end, which is not measured."""
 
@@ -55,15 +58,17 @@ def _training(engine: Materium, folder: Path, epochs: int, peaks: dict[str, floa
     ticks: list[float] = []
     run.fit(lambda _: ticks.append(time.perf_counter()))
     seconds = np.diff(ticks)  # the first step, which is slower, stands before the first tick
-    rates = [_operations(run, batch) / taken / 1e9 for batch, taken in zip(batches[1:], seconds, strict=True)]
-    lengths = [(batch.tokens != PAD).sum(1) for batch in batches]
-    gflops = float(np.median(rates))
+    timed = list(zip(batches[1:], seconds, strict=True))
+    full = [one for one in timed if one[0].tokens.size >= FULL * config.max_tokens] or timed
+    gflops = float(np.median([_operations(run, batch) / taken / 1e9 for batch, taken in full]))
+    tokens = sum(int((batch.tokens != PAD).sum()) for batch, _ in full)
     kind = "bfloat16" if run.bfloat16 else "float32"
     return {
         "numbers": kind,
         "steps": len(batches),
-        "tokens_per_second": float(sum(n.sum() for n in lengths[1:]) / seconds.sum()),
-        "padding": 1 - float(sum(n.sum() for n in lengths) / sum(batch.tokens.size for batch in batches)),
+        "full_steps": len(full),
+        "tokens_per_second": tokens / sum(taken for _, taken in full),
+        "padding": 1 - tokens / sum(batch.tokens.size for batch, _ in full),
         "gflops": gflops,
         "share_of_peak": gflops / peaks[f"{kind}_gflops"],
         "share_of_bfloat16_peak": gflops / peaks["bfloat16_gflops"],

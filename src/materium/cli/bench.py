@@ -28,7 +28,7 @@ class Effort:
     extra: int = 256
     epochs: int = 3
     repeats: int = 3
-    runs: tuple[int, ...] = (64, 1000, 4000)
+    runs: tuple[int, ...] = (64, 1000, 10_000)
     limits: int = 20
 
 
