@@ -23,8 +23,10 @@ import torch
 from materium.bench.limits import machine
 from materium.data.readers import read
 from materium.errors import MateriumError
+from materium.generate.decoding import write_batch
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
+from materium.tokens.vocab import PAD
 
 REQUEST = Request()
 
@@ -32,8 +34,9 @@ REQUEST = Request()
 def int8(engine: Materium) -> Materium:
     """Return the engine with int8 weights in its blocks."""
     other = copy.deepcopy(engine)
-    warnings.simplefilter("ignore")  # PyTorch moves this to a package of its own, which has no kernels for CPUs yet
-    other.model.blocks = torch.ao.quantization.quantize_dynamic(other.model.blocks, {torch.nn.Linear})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch says that this moves to a package of its own
+        other.model.blocks = torch.ao.quantization.quantize_dynamic(other.model.blocks, {torch.nn.Linear})
     return other
 
 
@@ -74,9 +77,14 @@ def sentences(engine: Materium, table: Path, limit: int) -> list:
 
 
 def nats(engine: Materium, words: list) -> float:
-    """Return the mean nats of sentences."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=engine.bfloat16):
-        return -statistics.fmean(row["log_likelihood"] for row in engine.score(words, REQUEST))
+    """Return the mean nats of sentences, by the decoder that samples: it rounds where sampling rounds."""
+    given = torch.full((len(words), engine.tokenizer.max_tokens), PAD)
+    for row, tokens in zip(given, words, strict=True):
+        row[: len(tokens)] = torch.from_numpy(tokens)
+    dtype = torch.bfloat16 if engine.bfloat16 else torch.float32
+    plan = engine.plan(Request(n=len(words)))
+    samples = write_batch(engine.model, engine.grammar, plan, range(len(words)), given, dtype=dtype)
+    return -statistics.fmean(sample.log_likelihood for sample in samples)
 
 
 def main() -> None:
@@ -85,7 +93,7 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("-n", type=int, default=256)
     parser.add_argument("--limit", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="At least 1.")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)

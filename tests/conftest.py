@@ -68,6 +68,12 @@ def materium(tmp_path: Path, offline_environment: dict[str, str]) -> Callable[..
     return run
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let keys and values of tiny networks take several blocks: four positions of heads of 16 numbers."""
+    monkeypatch.setattr("materium.model.attention.BLOCK_BYTES", 4 * 16 * 4)
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a tiny random model; see `tiny.py`."""

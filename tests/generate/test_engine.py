@@ -49,6 +49,7 @@ def assert_equal(one: Iterable[Sample], other: Iterable[Sample]) -> None:
         np.testing.assert_array_equal(a.tokens, b.tokens)
 
 
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("options", REQUESTS)
 def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str, Any]) -> None:
     request = Request(n=20, seed=5, **options)
@@ -57,6 +58,7 @@ def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str
         np.testing.assert_array_equal(written.tokens, expected.numpy())
 
 
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize(
     "changes", [{"positions": "blockwise"}, {"prefix": "separate"}, {"kv_heads": 2}, {"fourier": False}]
 )
@@ -68,6 +70,7 @@ def test_same_sentences_for_every_kind_of_network(tmp_path: Path, changes: dict[
         np.testing.assert_array_equal(written.tokens, expected.numpy())
 
 
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
 def test_structures_do_not_depend_on_the_batch(engine: Materium, options: dict[str, Any]) -> None:
     request = Request(n=64, seed=3, **options)
@@ -88,6 +91,7 @@ def test_every_sentence_can_be_read(engine: Materium, lattice_first: bool) -> No
         assert 1 <= len(crystal) == len(parts.species) <= engine.tokenizer.config.max_sites
 
 
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[1], REQUESTS[3], REQUESTS[4]])
 def test_likelihood_of_what_is_written_is_its_score(engine: Materium, options: dict[str, Any]) -> None:
     """Ln p at temperature 1, whatever temperature it was sampled at: the masks of both are the same."""
@@ -108,6 +112,7 @@ def test_guidance_zero_is_the_model_that_is_told_nothing(engine: Materium) -> No
     assert [sample.targets for sample in pressed] == [conditions] * 16
 
 
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
 def test_bfloat16_believes_almost_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
     """Its own sentences, forced upon float32, have the same likelihood but for a tenth of a nat a token.

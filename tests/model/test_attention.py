@@ -62,10 +62,39 @@ def test_cache_in_pieces_equals_one_pass(
     assert len(cache.blocks) == -(-7 // block)
 
 
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("block", [1, 2, 3, 16])
+@pytest.mark.parametrize("pieces", [[3, 1, 1, 2], [1, 1, 4, 1], [2, 2, 2, 1]])
+def test_sentences_that_are_left_go_on_as_if_they_had_been_alone(
+    monkeypatch: pytest.MonkeyPatch, pieces: list[int], block: int, kv_heads: int
+) -> None:
+    """Sentences are dropped, and others move to their places, after each piece."""
+    monkeypatch.setattr("materium.model.attention.BLOCK_BYTES", block * 4 * 4)
+    layer, x = attention(kv_heads), torch.randn(5, 7, 16)
+    cache = KeyValueCache(ModelConfig(width=16, layers=1, heads=4, kv_heads=kv_heads, hidden=8), 5, 9, x)
+    standing, start = torch.arange(5), 0
+    for piece, rows in zip(pieces, ([0, 4, 2, 3], [3, 1, 2], [0, 2], [1]), strict=True):
+        positions = torch.arange(start, start + piece)[None]
+        found = layer(x[standing, start : start + piece], rotary(positions, 4), cache)
+        whole = layer(x[standing, : start + piece], rotary(torch.arange(start + piece)[None], 4))
+        torch.testing.assert_close(found, whole[:, start:])
+        cache.length = start = start + piece
+        cache.keep(torch.tensor(rows))
+        standing = standing[rows]
+
+
+def test_a_cache_refuses_what_it_has_no_room_or_no_type_for() -> None:
+    config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
+    cache = KeyValueCache(config, 1, 4, torch.zeros(1))
+    for more in (torch.zeros(1, 2, 5, 4), torch.zeros(1, 2, 1, 4, dtype=torch.bfloat16)):
+        with pytest.raises(ValueError, match=r"room is for 4 of torch\.float32"):
+            cache.append(0, more, more)
+
+
 def kept(rows: list[int]) -> tuple[KeyValueCache, int]:
     """A cache of four sentences, whose keys are their numbers and whose values the opposite, less some."""
     config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
-    cache = KeyValueCache(config, 4, 4, torch.zeros(1))
+    cache = KeyValueCache(config, 4, 8, torch.zeros(1))
     keys = torch.arange(4.0)[:, None, None, None].expand(4, 2, 3, 4)
     cache.append(0, keys, -keys)
     cache.length, where = 3, cache.blocks[0].data_ptr()

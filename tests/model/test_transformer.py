@@ -28,6 +28,7 @@ def logits(model: Transformer, tokens: Tensor, roles: Tensor, conditions: Condit
 
 
 @pytest.mark.parametrize(("positions", "prefix", "kv_heads", "lattice_first"), SHAPES)
+@pytest.mark.usefixtures("small_blocks")
 @torch.inference_mode()
 def test_cached_logits_equal_those_of_one_pass(positions: str, prefix: str, kv_heads: int, lattice_first: bool) -> None:
     model = tiny_model(positions=positions, prefix=prefix, kv_heads=kv_heads)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 NEVER = float("-inf")
 FINER = 2.0**26
-"""Binary digits beyond it choose in the second of two draws: they do not follow from the first, and no rounding in the
-scores can change them."""
+"""The binary digits of a random number below 1 / FINER make the second of two draws.
+
+They follow neither from the first draw, whose borders they touch in 1 of some 50,000, nor from the scores: where the
+number falls within the share of the first token would magnify each rounding of it."""
 
 
 def guide(told: Tensor, untold: Tensor, weight: float) -> Tensor:
@@ -67,7 +69,7 @@ def settle(  # noqa: PLR0913 - a distribution, a number, and what near means
     Parameters
     ----------
     uniform
-        Shape (B,), in [0, 1), of 53 binary digits: the first half decides the first token, the rest the second.
+        Shape (B,), in [0, 1), float64: the digits that are left once the first token is decided decide the second.
     axis
         The tokens that stand for points of an axis; a token that is none of them stays.
     reach
@@ -75,6 +77,8 @@ def settle(  # noqa: PLR0913 - a distribution, a number, and what near means
     cyclic
         Whether the last point of the axis is the first's neighbour.
     """
+    if uniform.dtype != torch.float64:
+        raise TypeError(f"random numbers of {uniform.dtype} have digits for one draw; float64 is needed for two")
     heights, below = _heights(logits, uniform)
     first = torch.searchsorted(heights, below, right=True)
     near = first - axis.start + torch.arange(-reach, reach + 1, device=logits.device)

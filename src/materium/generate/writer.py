@@ -155,12 +155,12 @@ class RunFolder:
         if self.finished:
             shutil.rmtree(self.parts, ignore_errors=True)  # a kill between the mark and the clean-up leaves them
             return
-        from materium.convert import load_writers
-
         folder.mkdir(parents=True, exist_ok=True)
         if found is None:
             self._write_run(finished=False)  # first of all: it is how a folder is known again
         if self.views:
+            from materium.convert import load_writers
+
             load_writers()  # before the processes that write begin as copies of this one
         for view in self.views:
             (folder / view.cifs).mkdir(exist_ok=True)

@@ -22,20 +22,20 @@ class KeyValueCache:
     """Keys and values of all layers for B sentences, written in place; `length` positions are filled.
 
     On CPUs they lie in blocks of some positions, of which all sentences' stand side by side: a block is one stream
-    from memory. Rows with room for what is to come, read in part, took three times as long. On other devices, where
-    each product must be launched, there is one block.
+    from memory. Rows with room for what is to come, read in part, took two to three times as long. On other devices,
+    where each product must be launched, there is one block.
 
     `tally` holds the sums over the tokens so far, where the network keeps them.
     """
 
     def __init__(self, config: ModelConfig, batch: int, positions: int, like: Tensor) -> None:
-        """Get ready for at most `positions` tokens, of the type and device of `like`; memory is taken as they come."""
+        """Get ready for `positions` tokens of the type and device of `like`; memory is taken block by block."""
         width = config.width // config.heads
         block = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
         self.size = min(block, positions)
         self.single = self.size == positions
         self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
-        self.like = like
+        self.like, self.positions = like, positions
         self.blocks: list[Tensor] = []
         self.length = 0
         self.tally: Tally | None = None
@@ -51,8 +51,10 @@ class KeyValueCache:
             self.tally.keep(rows)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Store (B, heads, new, d) after the `length` positions."""
+        """Store (B, heads, new, d), of the type of the cache, after the `length` positions."""
         end = self.length + key.shape[2]
+        if end > self.positions or key.dtype != self.like.dtype:
+            raise ValueError(f"{end} positions of {key.dtype}; room is for {self.positions} of {self.like.dtype}")
         while len(self.blocks) * self.size < end:
             self.blocks.append(self.like.new_zeros(self.shape))  # zeros, for 0 times what memory held may be no number
         for start in range(self.length - self.length % self.size, end, self.size):

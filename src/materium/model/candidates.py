@@ -227,9 +227,9 @@ class Sums(NamedTuple):
         """Return the sums of some sentences."""
         return Sums._make([*(part[rows] for part in self[:-1]), self.volume_of])
 
-    def at(self, chosen: Tensor) -> Sums:
-        """Return the sums of single tokens, as `Outlook.at`."""
-        return Sums._make([*(part[chosen][:, None] for part in self[:-1]), self.volume_of])
+    def at(self, rows: Tensor, columns: Tensor) -> Sums:
+        """Return the sums of single tokens, sentences of one token each."""
+        return Sums._make([*(part[rows, columns][:, None] for part in self[:-1]), self.volume_of])
 
 
 class Told(NamedTuple):
@@ -261,9 +261,9 @@ class Outlook(NamedTuple):
 
     def at(self, chosen: Tensor) -> Outlook:
         """Return the outlook of single tokens, where `chosen`, (B, tokens), is true: a sentence of one token each."""
-        rows = chosen.nonzero()[:, 0]
-        told = self.told and Told(self.told.sums.at(chosen), self.told.conditions[rows])
-        return Outlook(self.hidden[chosen][:, None], self.roles[chosen][:, None], told)
+        rows, columns = chosen.nonzero(as_tuple=True)  # once: a mask would be turned into them for each part
+        told = self.told and Told(self.told.sums.at(rows, columns), self.told.conditions[rows])
+        return Outlook(self.hidden[rows, columns][:, None], self.roles[rows, columns][:, None], told)
 
 
 def targets(conditions: Conditions) -> tuple[Tensor, Tensor]:

@@ -13,13 +13,16 @@ STEPS = 2**16
 
 
 class Dropout(nn.Module):
-    """Entries become 0 with a probability, to within 1 / 65,536, and the others larger, so that the mean stays."""
+    """Entries become 0 with a probability, to within 1 / 65,536, and the others larger, so that the mean stays.
+
+    But for the rounding of the type: in bfloat16, at a probability of 0.1, the mean shrinks by 0.15 %, as PyTorch's.
+    """
 
     def __init__(self, probability: float) -> None:
         """Take the probability, from 0 to below 1."""
         super().__init__()
         self.probability = probability
-        self.dropped = round(probability * STEPS)
+        self.dropped = min(round(probability * STEPS), STEPS - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, in training with some entries dropped; they follow from PyTorch's generator."""
