@@ -201,12 +201,6 @@ def split_extxyz(lines: Iterable[str]) -> Iterator[str]:
             yield "".join([head, *body])
 
 
-def load_writers() -> None:
-    """Import what `to_cif` and `write_extxyz_frame` need: half a second that copies of this process need not spend."""
-    import ase.io.extxyz  # noqa: F401 - as the next one
-    import pymatgen.io.cif  # noqa: F401 - loaded for those who come after
-
-
 def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object]) -> None:
     """Append one frame to an open file, in a single write; entries of `info` that are None are left out."""
     from ase.io.extxyz import write_xyz

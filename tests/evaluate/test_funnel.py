@@ -163,6 +163,21 @@ def test_candidates_keep_to_what_was_asked(judges: Judges, whole: Funnel) -> Non
         assert judges.hull.energy_above_hull(relaxed_crystal(row), row["energy"]) == row["energy_above_hull"]
 
 
+@pytest.mark.parametrize(("stage", "column"), [("screen", "screened"), ("hull", "energy_above_hull")])
+def test_what_falls_into_a_hole_of_the_potential_is_no_candidate(
+    monkeypatch: pytest.MonkeyPatch, judges: Judges, whole: Funnel, stage: str, column: str
+) -> None:
+    """With the bound at the highest that came, all others count as such."""
+    bound = max(row[column] for row in whole.rows if row.get(column) is not None)
+    monkeypatch.setattr("materium.evaluate.hull.DEEPEST", bound)
+    funnel = Funnel(judges, WIDE)
+    funnel.run(in_batches(MADE))
+    assert_nothing_is_lost(funnel.rows)
+    fallen = [row for row in funnel.rows if "the potential fails on it" in (row["why"] or "")]
+    assert stage in {row["stage"] for row in fallen}
+    assert all(row["energy_above_hull"] >= bound for row in funnel.rows if row["stage"] == KEPT)
+
+
 def test_the_screen_spares_relaxations(judges: Judges, whole: Funnel) -> None:
     screened = sorted(row["screened"] for row in whole.rows if row.get("screened") is not None)
     middle = screened[len(screened) // 2]

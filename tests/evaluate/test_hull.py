@@ -19,6 +19,7 @@ from materium import convert
 from materium.crystal import Crystal
 from materium.errors import MateriumError
 from materium.evaluate.hull import Entry, Envelope, Hull, fractions, system_of
+from materium.evaluate.verdicts import above_hull
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +104,17 @@ def test_energy_above_hull_is_the_distance_and_may_be_negative() -> None:
     hull = Hull(reference(ELEMENTS | OXIDES))
     for step in (0.05, 0.0, -0.05):
         assert hull.energy_above_hull(RUTILE, OXIDES["TiO2"] + step) == pytest.approx(step, abs=1e-6)
+
+
+@pytest.mark.parametrize(("height", "counts"), [(0.1, True), (-2.6, True), (-5.0, True), (-5.1, False), (-465, False)])
+def test_no_crystal_lies_as_far_below_the_hull_as_a_hole_of_a_potential(height: float, counts: bool) -> None:
+    """A crystal that the reference lacks may lie below its hull, by an energy of formation at most."""
+    (found,) = above_hull([(RUTILE, OXIDES["TiO2"] + height)], Hull(reference(ELEMENTS | OXIDES)))
+    if counts:
+        assert found == {"energy_above_hull": pytest.approx(height, abs=1e-6), "hull_reason": None}
+    else:
+        assert found["energy_above_hull"] is None
+        assert f"{-height:.3g} eV/atom below the hull" in found["hull_reason"]
 
 
 def test_mixture_of_a_perovskite_that_the_reference_lacks() -> None:

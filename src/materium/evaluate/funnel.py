@@ -18,7 +18,7 @@ import numpy as np
 from materium import convert
 from materium.errors import MateriumError
 from materium.evaluate import verdicts
-from materium.evaluate.hull import Hull
+from materium.evaluate.hull import Hull, too_deep
 from materium.evaluate.lemat import made_crystal
 from materium.evaluate.reference import load
 from materium.evaluate.stages import Journal
@@ -295,6 +295,8 @@ class Funnel:
             row["screened"] = above
             if above is None:
                 _drop(row, "screen", f"{self.judges.potential.name} gives no energy")
+            elif hole := too_deep(above):
+                _drop(row, "screen", hole)
             elif above > limit:
                 _drop(row, "screen", f"{above:.3f} eV/atom above the hull as made, more than {limit:g}")
 
@@ -331,6 +333,9 @@ class Funnel:
         if above is None or above > self.limits.max_hull:
             far = f"{above:.3f} eV/atom above the hull, more than {self.limits.max_hull:g}" if above is not None else ""
             _drop(more, "hull", far or "its energy is not finite")
+            return
+        if hole := too_deep(above):
+            _drop(more, "hull", hole)
             return
         (found,) = verdicts.novelty([crystal], self.judges.known, "_relaxed")
         more |= found

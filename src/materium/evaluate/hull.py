@@ -34,6 +34,8 @@ SMALLEST_SHARE = 1e-6
 """Of the atoms; a phase with less is rounding of the linear program."""
 CACHED = 65536
 """Formulas whose mixture, or whose composition, is kept."""
+DEEPEST = -5.0
+"""eV/atom. Not even fluorides lie as far below their elements, let alone below a hull."""
 
 
 class Entry(NamedTuple):
@@ -212,6 +214,16 @@ class Hull:
     def decomposition(self, crystal: Crystal) -> list[tuple[str, float]]:
         """Return formula and share of the atoms of the phases that the crystal competes with; see `phases`."""
         return [(phase.entry.formula, phase.amount) for phase in self.phases(crystal)]
+
+
+def too_deep(height: float) -> str | None:
+    """Return why an energy above the hull, eV/atom, cannot be meant; None if it can.
+
+    Potentials have holes that unusual crystals fall into, hundreds of eV deep, and would be the most stable of all.
+    """
+    if height >= DEEPEST:
+        return None
+    return f"{-height:.3g} eV/atom below the hull, where no crystal lies: the potential fails on it"
 
 
 def _named(facts: Sequence[str]) -> str:

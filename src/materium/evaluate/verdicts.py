@@ -15,6 +15,7 @@ from materium.convert import to_structure
 from materium.crystal import VOLUME_PER_ATOM, Crystal, fault
 from materium.errors import MateriumError
 from materium.evaluate import measure, validity
+from materium.evaluate.hull import too_deep
 from materium.evaluate.uniqueness import first_of_equals
 
 if TYPE_CHECKING:
@@ -189,7 +190,8 @@ def above_hull(items: Sequence[tuple[Crystal, float]], hull: Hull) -> list[Colum
 
 def _above_hull(crystal: Crystal, energy: float, hull: Hull) -> Columns:
     height = hull.energy_above_hull(crystal, energy)
-    return {"energy_above_hull": height, "hull_reason": NO_REFERENCE if height is None else None}
+    reason = NO_REFERENCE if height is None else too_deep(height)
+    return {"energy_above_hull": None if reason else height, "hull_reason": reason}
 
 
 def plain(columns: Columns) -> Columns:

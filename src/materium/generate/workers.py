@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from contextlib import suppress
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -23,6 +24,12 @@ Written = TypeVar("Written")
 def can_fork() -> bool:
     """Return whether processes can begin as copies of this one, with its model: not on Windows, not safely on macOS."""
     return multiprocessing.get_all_start_methods()[0] != "spawn"
+
+
+def load_first(*modules: str) -> None:
+    """Import modules that each process would import for itself, before processes begin as copies of this one."""
+    for module in modules:
+        import_module(module)
 
 
 def side_by_side(write: Callable[[range], Written], batches: Iterable[range], count: int) -> Iterator[Written]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from materium.errors import RequestError
 from materium.generate.request import ADDED
 from materium.generate.rows import crystal_of, identity, make_row, schema
+from materium.generate.workers import load_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from materium.generate.request import Request
 
 RUN_PART = "run.part"
+WRITERS = ("ase.io.extxyz", "pymatgen.io.cif")
+"""What `materium.convert` imports when the first crystal is written: half a second."""
 FIRSTS = "firsts.sqlite"
 ROW_GROUP = 8192
 """Rows that are joined, and held, at once; tables of more but smaller groups are slow to read."""
@@ -159,9 +162,7 @@ class RunFolder:
         if found is None:
             self._write_run(finished=False)  # first of all: it is how a folder is known again
         if self.views:
-            from materium.convert import load_writers
-
-            load_writers()  # before the processes that write begin as copies of this one
+            load_first(*WRITERS)
         for view in self.views:
             (folder / view.cifs).mkdir(exist_ok=True)
         self.parts.mkdir(exist_ok=True)
