@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 COLUMNS = (
     {"errors"},
     {"crystal"},
+    {"texts"},
     {"convert", "symmetry", "properties", "elements", "extras"},
     {"tokens", "refine"},
     {"data"},

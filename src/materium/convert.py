@@ -10,13 +10,14 @@ import re
 import sqlite3
 import warnings
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from materium import texts
 from materium.crystal import Crystal
 from materium.errors import ConversionError, CrystalError, MateriumError
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     Loader = Callable[[], tuple[Crystal, Facts]]
     """Reads one structure when it is called, or raises `MateriumError`: a bad frame spoils no other."""
 
-CIF_DIGITS = 12
-"""Decimals of Å, degrees and fractions; pymatgen's eight lose what a float64 holds."""
 SYMMETRIC_CIF_ROUNDING = 1e-4
 """Relative distance below which 0.3333 is read as 1/3, without which symmetry operations make two atoms of one."""
 
@@ -152,14 +151,8 @@ def from_cif(text: str) -> Crystal:
 
 def to_cif(crystal: Crystal, name: str | None = None) -> str:
     """Return the cell as it stands as a CIF in P1, with `name` (default: the formula) as the name of its data block."""
-    from pymatgen.io.cif import CifWriter
-
-    with _without_noble_warnings():
-        text = str(CifWriter(to_structure(_right_handed(crystal)), significant_figures=CIF_DIGITS))
-    if name is None:
-        return text
-    block = re.sub(r"[^!-~]+", "_", name)[:74]
-    return re.sub(r"(?m)^data_.*$", lambda _: f"data_{block}", text, count=1)
+    block = formula(crystal) if name is None else re.sub(r"[^!-~]+", "_", name)[:74]
+    return texts.cif(_right_handed(crystal), symbols(crystal.numbers), formula(crystal), block)
 
 
 def from_poscar(text: str) -> Crystal:
@@ -203,14 +196,9 @@ def split_extxyz(lines: Iterable[str]) -> Iterator[str]:
 
 def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object]) -> None:
     """Append one frame to an open file, in a single write; entries of `info` that are None are left out."""
-    from ase.io.extxyz import write_xyz
-
-    atoms = to_atoms(crystal)
-    known = {name: value for name, value in info.items() if value is not None}
-    atoms.info.update({name: " ".join(v.split()) if isinstance(v, str) else v for name, v in known.items()})
-    frame = StringIO()
-    write_xyz(frame, [atoms])
-    file.write(frame.getvalue())
+    known = {name: value for name, value in {**info, "pbc": "T T T"}.items() if value is not None}
+    words = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in known.items()}
+    file.write(texts.extxyz(crystal, symbols(crystal.numbers), _comment(words)))
 
 
 def file_kind(path: Path) -> str | None:
@@ -279,11 +267,18 @@ def symbols(numbers: Iterable[int]) -> list[str]:
 
 def formula(crystal: Crystal) -> str:
     """Return the reduced formula in pymatgen's spelling: `SiO2`, `LiFePO4`."""
+    kinds, counts = np.unique(crystal.numbers, return_counts=True)
+    return _reduced(tuple(zip(kinds.tolist(), counts.tolist(), strict=True)))
+
+
+@lru_cache(maxsize=4096)
+def _reduced(counts: tuple[tuple[int, int], ...]) -> str:
+    """The reduced formula of atomic numbers and how many atoms each has."""
     from pymatgen.core import Composition
 
-    kinds, counts = np.unique(crystal.numbers, return_counts=True)
+    numbers, atoms = zip(*counts, strict=True)
     with _without_noble_warnings():
-        return Composition(dict(zip(symbols(kinds), counts.tolist(), strict=True))).reduced_formula
+        return Composition(dict(zip(symbols(numbers), atoms, strict=True))).reduced_formula
 
 
 @cache
@@ -354,6 +349,15 @@ def _right_handed(crystal: Crystal) -> Crystal:
     if np.linalg.det(crystal.lattice) > 0:
         return crystal
     return Crystal(-crystal.lattice, -crystal.frac_coords, crystal.numbers, crystal.oxidation_states)
+
+
+def _comment(info: dict[str, Any]) -> str:
+    """The comment line of an extxyz frame; ASE is asked where values are more than words and numbers alone."""
+    if all(isinstance(value, str | int | float) for value in info.values()):
+        return texts.comment(info)
+    from ase.io.extxyz import key_val_dict_to_str  # a third of a second
+
+    return str(key_val_dict_to_str(info))  # type: ignore[no-untyped-call]
 
 
 def _unknown_element(name: str) -> ConversionError:

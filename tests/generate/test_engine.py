@@ -58,6 +58,18 @@ def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str
         np.testing.assert_array_equal(written.tokens, expected.numpy())
 
 
+@pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
+def test_same_sentences_without_the_loops_in_c(
+    engine: Materium, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    request = Request(n=20, seed=5, **options)
+    found = list(engine.samples(request))
+    monkeypatch.setattr("materium.generate.decoding.native_of", lambda *_: None)
+    for one, other in zip(found, engine.samples(request), strict=True):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-3)
+
+
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize(
     "changes", [{"positions": "blockwise"}, {"prefix": "separate"}, {"kv_heads": 2}, {"fourier": False}]

@@ -86,8 +86,9 @@ def test_sentences_that_are_left_go_on_as_if_they_had_been_alone(
 def test_a_cache_refuses_what_it_has_no_room_or_no_type_for() -> None:
     config = ModelConfig(width=16, layers=1, heads=4, kv_heads=2, hidden=8)
     cache = KeyValueCache(config, 1, 4, torch.zeros(1))
-    for more in (torch.zeros(1, 2, 5, 4), torch.zeros(1, 2, 1, 4, dtype=torch.bfloat16)):
-        with pytest.raises(ValueError, match=r"room is for 4 of torch\.float32"):
+    long, half = torch.zeros(1, 2, 5, 4), torch.zeros(1, 2, 1, 4, dtype=torch.bfloat16)
+    for more, reason in ((long, "5 positions; room is for 4"), (half, r"bfloat16; the cache holds torch\.float32")):
+        with pytest.raises(ValueError, match=reason):
             cache.append(0, more, more)
 
 

@@ -57,7 +57,7 @@ def doctor(device: DeviceOption = "auto", quiet: QuietOption = False) -> None:
         materium doctor --device cpu
     """
     checks = [*_python(), *_packages(), *_guarded("torch", partial(_torch, device)), *_guarded("model", _model)]
-    checks += [*_guarded("temporary folder", _temporary_folder), *_disk()]
+    checks += [*_loops(), *_guarded("temporary folder", _temporary_folder), *_disk()]
     rows = [(check.name, check.verdict, check.detail) for check in checks]
     make_console(quiet=quiet).print(make_table(("check", "verdict", "what was found"), rows))
     if not all(check.passed for check in checks if check.needed):
@@ -137,6 +137,14 @@ def _model() -> Iterator[Check]:
     digest, fingerprint = config["weights_sha256"][:12], config["tokenizer_fingerprint"][:12]
     detail = f"loads; {parameters / 1e6:.1f} million parameters, weights {digest}, tokenizer {fingerprint}"
     yield Check("model", passed=True, detail=detail)
+
+
+def _loops() -> Iterator[Check]:
+    from materium.model.native import library
+
+    known = library() is not None
+    detail = "compiled" if known else "PyTorch does it, slower; with a C compiler, install materium again"
+    yield Check("decoder's loops", known, detail, needed=False)
 
 
 def _temporary_folder() -> Iterator[Check]:

@@ -12,6 +12,7 @@ from materium.generate import sample
 from materium.generate.automaton import Keeper
 from materium.generate.choice import choose
 from materium.model.attention import KeyValueCache
+from materium.model.native import native_of
 from materium.tokens.vocab import EOS, PAD, SOS, Role
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Decoding:
         streams += [self.request.untold(len(filled))] if self.request.guidance != 1 else []
         room = [model.conditions.positions(told) + steps for told in streams]
         like = torch.empty(0, dtype=dtype, device=device)
-        self.caches = [KeyValueCache(model.config, len(filled), positions, like) for positions in room]
+        native = native_of(model, dtype, max(room))
+        self.caches = [KeyValueCache(model.config, len(filled), positions, like, native) for positions in room]
         self.outlooks: list[Outlook] = []
         self._take(torch.full((len(filled),), SOS, device=device), [told.to(device) for told in streams])
 

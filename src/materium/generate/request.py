@@ -166,8 +166,12 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as JSON types."""
-        plain = {name: _text(value) for name, value in self.conditions.items()}
-        return json.loads(json.dumps({**asdict(self), "conditions": plain}))  # type: ignore[no-any-return]
+        return json.loads(json.dumps({**asdict(self), "conditions": self.told_as_text}))  # type: ignore[no-any-return]
+
+    @property
+    def told_as_text(self) -> dict[str, Any]:
+        """The conditions as JSON types."""
+        return {name: _text(value) for name, value in self.conditions.items()}
 
     @property
     def layout(self) -> int:

@@ -38,7 +38,7 @@ def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, A
         "valid": reason is None,
         "reason": reason,
         "ended": "complete",
-        "conditions": _as_json(request.to_dict()["conditions"]),
+        "conditions": _as_json(request.told_as_text),
         "order": request.order,
         "tokens": written.tokens.tolist(),
         "copy_of": None,

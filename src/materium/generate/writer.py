@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from materium.generate.request import Request
 
 RUN_PART = "run.part"
-WRITERS = ("ase.io.extxyz", "pymatgen.io.cif")
-"""What `materium.convert` imports when the first crystal is written: half a second."""
+WRITERS = ("pymatgen.core",)
+"""What `materium.convert` imports when the first crystal is written."""
 FIRSTS = "firsts.sqlite"
 ROW_GROUP = 8192
 """Rows that are joined, and held, at once; tables of more but smaller groups are slow to read."""
@@ -300,12 +300,13 @@ class RunFolder:
     def _prepared(self, sample: Sample) -> Prepared:
         from materium.convert import to_cif
 
-        row = make_row(sample, self.read(sample), self.info.request)
-        records = {view: record for view in self.views if (record := view.record(row))}
-        texts = {
-            view.cifs: (to_cif(crystal_of(record), row["id"]), _frame(view, row, record))
-            for view, record in records.items()
-        }
+        crystal = self.read(sample)
+        row = make_row(sample, crystal, self.info.request)
+        texts = {}
+        for view in self.views:
+            if record := view.record(row):
+                shown = crystal if record is row else crystal_of(record)
+                texts[view.cifs] = to_cif(shown, row["id"]), _frame(view, row, shown)
         return Prepared(sample, row, texts)
 
     def _marked(self, one: Prepared) -> dict[str, Any]:
@@ -334,14 +335,14 @@ class RunFolder:
             rows = pq.read_table(path).to_pylist()
             for view in self.views:
                 records = ((row, view.record(row)) for row in rows)
-                self._append_frames(view, (_frame(view, row, record) for row, record in records if record))
+                self._append_frames(view, (_frame(view, row, crystal_of(record)) for row, record in records if record))
 
 
-def _frame(view: View, row: dict[str, Any], record: dict[str, Any]) -> str:
+def _frame(view: View, row: dict[str, Any], crystal: Crystal) -> str:
     from materium.convert import write_extxyz_frame
 
     text = StringIO()
-    write_extxyz_frame(text, crystal_of(record), {name: row[name] for name in view.facts})
+    write_extxyz_frame(text, crystal, {name: row[name] for name in view.facts})
     return text.getvalue()
 
 

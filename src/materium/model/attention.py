@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from materium.model.config import ModelConfig
+    from materium.model.native import Native
     from materium.model.tally import Tally
 
 ROPE_BASE = 10_000.0
@@ -28,14 +29,19 @@ class KeyValueCache:
     `tally` holds the sums over the tokens so far, where the network keeps them.
     """
 
-    def __init__(self, config: ModelConfig, batch: int, positions: int, like: Tensor) -> None:
-        """Get ready for `positions` tokens of the type and device of `like`; memory is taken block by block."""
+    def __init__(
+        self, config: ModelConfig, batch: int, positions: int, like: Tensor, native: Native | None = None
+    ) -> None:
+        """Get ready for `positions` tokens of the type and device of `like`; memory is taken block by block.
+
+        `native` takes the steps of one token, where it is given.
+        """
         width = config.width // config.heads
         block = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
         self.size = min(block, positions)
         self.single = self.size == positions
         self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
-        self.like, self.positions = like, positions
+        self.like, self.positions, self.native = like, positions, native
         self.blocks: list[Tensor] = []
         self.length = 0
         self.tally: Tally | None = None
@@ -53,15 +59,27 @@ class KeyValueCache:
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Store (B, heads, new, d), of the type of the cache, after the `length` positions."""
         end = self.length + key.shape[2]
-        if end > self.positions or key.dtype != self.like.dtype:
-            raise ValueError(f"{end} positions of {key.dtype}; room is for {self.positions} of {self.like.dtype}")
-        while len(self.blocks) * self.size < end:
-            self.blocks.append(self.like.new_zeros(self.shape))  # zeros, for 0 times what memory held may be no number
+        if key.dtype != self.like.dtype:
+            raise ValueError(f"keys are {key.dtype}; the cache holds {self.like.dtype}")
+        self.make_room(end)
         for start in range(self.length - self.length % self.size, end, self.size):
             first, last = max(start, self.length), min(start + self.size, end)
             there, here = slice(first - start, last - start), slice(first - self.length, last - self.length)
             block = self.blocks[start // self.size]
             block[0, layer, :, :, there], block[1, layer, :, :, there] = key[:, :, here], value[:, :, here]
+
+    def make_room(self, end: int) -> None:
+        """Take the memory for positions up to `end`."""
+        if end > self.positions:
+            raise ValueError(f"{end} positions; room is for {self.positions}")
+        while len(self.blocks) * self.size < end:
+            self.blocks.append(self.like.new_zeros(self.shape))  # zeros, for 0 times what memory held may be no number
+
+    def addresses(self, layer: int) -> tuple[list[int], list[int]]:
+        """Return where the keys and the values of a layer stand in memory, block by block."""
+        size = self.like.itemsize
+        starts = [(block.data_ptr() + size * layer * block.stride(1), size * block.stride(0)) for block in self.blocks]
+        return [start for start, _ in starts], [start + apart for start, apart in starts]
 
     def attend(self, layer: int, query: Tensor) -> Tensor:
         """Return what the last queries, (B, heads, new, d), take from all that is stored in a layer."""

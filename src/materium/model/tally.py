@@ -58,16 +58,20 @@ class Tally:
     sums
         The `SUMS`, and the atoms of each element of the formula, shape (B, SUMS + slots), float64: whoever adds token
         by token gets the very sums of who adds at once. None before the first token.
+    told
+        What the head comes to at every token, (B, 1, width); None before the first token.
     """
 
     conditions: Conditions
     head: Tensor
     sums: Tensor | None = None
+    told: Tensor | None = None
 
     def keep(self, rows: Tensor) -> None:
         """Drop all sentences but `rows`."""
         self.conditions, self.head = self.conditions[rows], self.head[rows]
         self.sums = None if self.sums is None else self.sums[rows]
+        self.told = None if self.told is None else self.told[rows]
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,8 @@ class TallyEncoder(nn.Module):
         left = self.left(_left(named.atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
         both = self.out(seen) + left + self._formula(named.written, tally.conditions)
         before, after = both.chunk(2, dim=-1)
-        return Margin(before + self.told(tally.head)[:, None], after, seen, named, tally.conditions)
+        tally.told = self.told(tally.head)[:, None] if tally.told is None else tally.told
+        return Margin(before + tally.told, after, seen, named, tally.conditions)
 
     def note(self, hidden: Tensor, margin: Margin) -> Tensor:
         """Return what stands after each token, (B, tokens, width), with what is noted at it.

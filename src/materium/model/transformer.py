@@ -138,8 +138,11 @@ class Transformer(nn.Module):
             prefix = before.shape[1]
             x = torch.cat([before.to(x.dtype), x], dim=1)
         rotation = rotary(self._positions(roles, prefix, start), self.config.width // self.config.heads)
-        for block in self.blocks:
-            x = block(x, rotation, cache)
+        if cache is not None and cache.native is not None and x.shape[1] == 1:
+            x = cache.native.step(x, rotation, cache)
+        else:
+            for block in self.blocks:
+                x = block(x, rotation, cache)
         if cache is not None:
             cache.length += x.shape[1]
         hidden = self.norm(x[:, prefix:])

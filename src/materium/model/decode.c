@@ -1,0 +1,193 @@
+/* One token further for many sentences: the operations between the products of matrices, each in one pass over memory.
+
+   PyTorch takes some thirty of them, and reads keys and values by products of a single row. Numbers are float or
+   bfloat16, sums float. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef VERSIONS /* for wide and narrower processors, chosen when the library is loaded */
+#define EXPORT __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define EXPORT
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define WIDEST 256   /* numbers of a head */
+#define LONGEST 2048 /* positions, a whole block more than there are tokens */
+
+typedef uint16_t bfloat16;
+
+INLINE float widen_float(float x) { return x; }
+INLINE float narrow_float(float x) { return x; }
+
+INLINE float widen_bfloat16(bfloat16 x) {
+  uint32_t bits = (uint32_t)x << 16;
+  float wide;
+  memcpy(&wide, &bits, sizeof wide);
+  return wide;
+}
+
+INLINE bfloat16 narrow_bfloat16(float x) { /* to the nearest, ties to even */
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return (bfloat16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+/* e^x to 2 units in the last place: 2^n times the Taylor-like polynomial of Cephes on |r| <= ln 2 / 2. The library's
+   function is called number by number; this one is inlined into loops that the compiler makes wide. */
+INLINE float exponential(float x) {
+  x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
+  int32_t n = (int32_t)(x * 1.44269504f + (x < 0 ? -0.5f : 0.5f));
+  float r = x - (float)n * 0.693359375f + (float)n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  int32_t bits = (n + 127) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return p * power;
+}
+
+/* Turn one head by the rotary angles. */
+#define TURN(T)                                                                                                        \
+  INLINE void turn_##T(const T *restrict head, const float *restrict cosine, const float *restrict sine, float scale,  \
+                       ptrdiff_t width, float *restrict turned) {                                                      \
+    const ptrdiff_t middle = width / 2;                                                                                \
+    for (ptrdiff_t i = 0; i < middle; i++) {                                                                           \
+      float a = widen_##T(head[i]), b = widen_##T(head[middle + i]);                                                   \
+      turned[i] = (a * cosine[i] - b * sine[i]) * scale;                                                               \
+      turned[middle + i] = (b * cosine[i] + a * sine[i]) * scale;                                                      \
+    }                                                                                                                  \
+  }
+
+/* Products of a query with `known` keys; four at a time, for one alone leaves the processor waiting for its sum. */
+#define SCORES(T)                                                                                                      \
+  INLINE void scores_##T(const float *restrict query, const T *restrict keys, ptrdiff_t known, ptrdiff_t width,        \
+                         float *restrict scores) {                                                                     \
+    ptrdiff_t p = 0;                                                                                                   \
+    for (; p + 4 <= known; p += 4) {                                                                                   \
+      const T *at = keys + p * width;                                                                                  \
+      float first = 0, second = 0, third = 0, fourth = 0;                                                              \
+      for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
+        first += query[i] * widen_##T(at[i]);                                                                          \
+        second += query[i] * widen_##T(at[width + i]);                                                                 \
+        third += query[i] * widen_##T(at[2 * width + i]);                                                              \
+        fourth += query[i] * widen_##T(at[3 * width + i]);                                                             \
+      }                                                                                                                \
+      scores[p] = first, scores[p + 1] = second, scores[p + 2] = third, scores[p + 3] = fourth;                        \
+    }                                                                                                                  \
+    for (; p < known; p++) {                                                                                           \
+      float sum = 0;                                                                                                   \
+      for (ptrdiff_t i = 0; i < width; i++) sum += query[i] * widen_##T(keys[p * width + i]);                          \
+      scores[p] = sum;                                                                                                 \
+    }                                                                                                                  \
+  }
+
+/* Add `known` values by their shares to `mixed`. */
+#define MIX(T)                                                                                                         \
+  INLINE void mix_##T(const float *restrict shares, const T *restrict values, ptrdiff_t known, ptrdiff_t width,        \
+                      float *restrict mixed) {                                                                         \
+    ptrdiff_t p = 0;                                                                                                   \
+    for (; p + 4 <= known; p += 4) {                                                                                   \
+      const T *at = values + p * width;                                                                                \
+      const float first = shares[p], second = shares[p + 1], third = shares[p + 2], fourth = shares[p + 3];            \
+      for (ptrdiff_t i = 0; i < width; i++)                                                                            \
+        mixed[i] += first * widen_##T(at[i]) + second * widen_##T(at[width + i]) +                                     \
+                    third * widen_##T(at[2 * width + i]) + fourth * widen_##T(at[3 * width + i]);                      \
+    }                                                                                                                  \
+    for (; p < known; p++)                                                                                             \
+      for (ptrdiff_t i = 0; i < width; i++) mixed[i] += shares[p] * widen_##T(values[p * width + i]);                  \
+  }
+
+/* Turn the queries and keys of `qkv` (rows, heads + 2 kv_heads, width) by the rotary angles (`turn` apart from row to
+   row), store key and value at position `length` of the cache, and write what each query takes of all positions to
+   `out` (rows, heads, width). `keys` and `values` point to the blocks of this layer, (rows, kv_heads, size, width). */
+#define ATTEND(T)                                                                                                      \
+  INLINE void attend_by_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn, T *const *keys,      \
+                            T *const *values, ptrdiff_t from, ptrdiff_t to, ptrdiff_t heads, ptrdiff_t kv_heads,       \
+                            ptrdiff_t width, ptrdiff_t size, ptrdiff_t length, T *out) {                               \
+    const ptrdiff_t group = heads / kv_heads, last = length / size, place = length % size * width;                     \
+    const float scale = 1.0f / sqrtf((float)width);                                                                    \
+    float turned[WIDEST], mixed[WIDEST], shares[LONGEST];                                                              \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const T *own = qkv + row * (heads + 2 * kv_heads) * width;                                                       \
+      const float *c = cosine + row * turn, *s = sine + row * turn;                                                    \
+      for (ptrdiff_t h = 0; h < kv_heads; h++) {                                                                       \
+        const ptrdiff_t start = (row * kv_heads + h) * size * width;                                                   \
+        const T *key = own + (heads + h) * width;                                                                      \
+        turn_##T(key, c, s, 1.0f, width, turned);                                                                      \
+        for (ptrdiff_t i = 0; i < width; i++) keys[last][start + place + i] = narrow_##T(turned[i]);                   \
+        memcpy(values[last] + start + place, key + kv_heads * width, (size_t)width * sizeof(T));                       \
+        for (ptrdiff_t g = h * group; g < (h + 1) * group; g++) {                                                      \
+          turn_##T(own + g * width, c, s, scale, width, turned);                                                       \
+          for (ptrdiff_t block = 0; block <= last; block++)                                                            \
+            scores_##T(turned, keys[block] + start, block < last ? size : length % size + 1, width,                    \
+                       shares + block * size);                                                                         \
+          float top = shares[0], total = 0;                                                                            \
+          for (ptrdiff_t p = 1; p <= length; p++) top = shares[p] > top ? shares[p] : top;                             \
+          for (ptrdiff_t p = 0; p <= length; p++) {                                                                    \
+            shares[p] = exponential(shares[p] - top);                                                                  \
+            total += shares[p];                                                                                        \
+          }                                                                                                            \
+          for (ptrdiff_t i = 0; i < width; i++) mixed[i] = 0;                                                          \
+          for (ptrdiff_t block = 0; block <= last; block++)                                                            \
+            mix_##T(shares + block * size, values[block] + start, block < last ? size : length % size + 1, width,      \
+                    mixed);                                                                                            \
+          for (ptrdiff_t i = 0; i < width; i++) out[(row * heads + g) * width + i] = narrow_##T(mixed[i] / total);     \
+        }                                                                                                              \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  EXPORT void attend_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn, T *const *keys,         \
+                         T *const *values, ptrdiff_t from, ptrdiff_t to, ptrdiff_t heads, ptrdiff_t kv_heads,          \
+                         ptrdiff_t width, ptrdiff_t size, ptrdiff_t length, T *out) {                                  \
+    if (width == 64) /* a number that the compiler knows */                                                            \
+      attend_by_##T(qkv, cosine, sine, turn, keys, values, from, to, heads, kv_heads, 64, size, length, out);          \
+    else                                                                                                               \
+      attend_by_##T(qkv, cosine, sine, turn, keys, values, from, to, heads, kv_heads, width, size, length, out);       \
+  }
+
+/* Add `more` to `x`, both (rows, width), and write RMSNorm(x) * weight to `out`. */
+#define ADD_NORM(T)                                                                                                    \
+  EXPORT void add_norm_##T(float *restrict x, const T *restrict more, const float *restrict weight, float eps,         \
+                           ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {                           \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      float *own = x + row * width, total = 0;                                                                         \
+      for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
+        own[i] += widen_##T(more[row * width + i]);                                                                    \
+        total += own[i] * own[i];                                                                                      \
+      }                                                                                                                \
+      const float scale = 1.0f / sqrtf(total / (float)width + eps);                                                    \
+      for (ptrdiff_t i = 0; i < width; i++) out[row * width + i] = narrow_##T(own[i] * scale * weight[i]);             \
+    }                                                                                                                  \
+  }
+
+/* SwiGLU: gates and values side by side in `up`, (rows, 2 width), to `out`, (rows, width). */
+#define SWIGLU(T)                                                                                                      \
+  EXPORT void swiglu_##T(const T *restrict up, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {       \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const T *gates = up + 2 * row * width, *values = gates + width;                                                  \
+      for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
+        float gate = widen_##T(gates[i]);                                                                              \
+        out[row * width + i] = narrow_##T(gate / (1.0f + exponential(-gate)) * widen_##T(values[i]));                  \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }
+
+TURN(float)
+TURN(bfloat16)
+SCORES(float)
+SCORES(bfloat16)
+MIX(float)
+MIX(bfloat16)
+ATTEND(float)
+ATTEND(bfloat16)
+ADD_NORM(float)
+ADD_NORM(bfloat16)
+SWIGLU(float)
+SWIGLU(bfloat16)
