@@ -75,6 +75,7 @@ def by_column() -> dict[str, str]:
     return {column: p.name for p in table().values() for column in (p.name, *p.columns)}
 
 
+@cache
 def scalar_names() -> tuple[str, ...]:
     """Return the names of the properties that are one number or label per crystal."""
     return tuple(p.name for p in table().values() if p.kind in ("number", "category"))

@@ -55,6 +55,8 @@ class Settings:
         International number.
     best
         The index of the canonical way.
+    table
+        What ways are compared by, integers of shape (k, 6 + n): ways with equal rows are one and the same.
     """
 
     parameters: NDArray[np.float64]
@@ -62,7 +64,8 @@ class Settings:
     numbers: NDArray[np.int64]
     oxidation_states: NDArray[np.int64] | None
     space_group: int
-    best: int = 0
+    best: int
+    table: NDArray[np.int64]
 
 
 def space_group(crystal: Crystal, symprec: float = SYMPREC) -> int:
@@ -107,16 +110,17 @@ def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
     ways, keys = _sorted_sites(ways, species)
     rows = np.repeat(parameters, len(shifted), axis=0)
     numbers, states = _decode_species(species, known=crystal.oxidation_states is not None)
-    best = _smallest(np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1), ways)
-    return Settings(rows, ways, numbers, states, dataset.number, best)
+    table = np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1)
+    return Settings(rows, ways, numbers, states, dataset.number, _smallest(table, ways), table)
 
 
 def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
     """Return the indices of at most `limit` different ways, the canonical one first, shape (k,)."""
-    _, keys = _sorted_sites(ways.frac_coords, ways.numbers)
-    table = np.concatenate([np.round(ways.parameters * 100).astype(np.int64), keys], axis=1)
-    _, first = np.unique(np.vstack([table[ways.best], table]), axis=0, return_index=True)
-    others = np.sort(first[first > 0]) - 1
+    first: dict[bytes, int] = {}
+    for index, row in enumerate(ways.table):
+        first.setdefault(row.tobytes(), index)
+    first.pop(ways.table[ways.best].tobytes())
+    others = np.array([*first.values()], dtype=np.int64)
     spread = others[np.linspace(0, len(others) - 1, min(limit - 1, len(others))).astype(np.int64)]
     return np.concatenate([[ways.best], spread])
 
