@@ -218,7 +218,7 @@ def broken(encoder: TallyEncoder, written: list[tuple[int, int]], **conditions: 
     tokens = torch.tensor([[TOKENIZER.vocab.species_ids[pair] for pair in written]])
     sums = encoder._named(encoder._sums(tokens, torch.full_like(tokens, 2), tally))
     found = open_formula(sums.written, tally.conditions)
-    return encoder.candidates._broken(found, sums, tally.conditions)[0, -1]
+    return torch.stack(encoder.candidates._broken(found, sums, tally.conditions), dim=-1)[0, -1]
 
 
 def test_rules_of_a_formula(encoder: TallyEncoder) -> None:
@@ -244,7 +244,8 @@ def test_real_crystals_break_no_rule(encoder: TallyEncoder, name: str, order: Or
     request = Request(conditions={"reduced_formula": formula(crystal), "num_sites": len(crystal)}, order=order)
     tally = Tally(request.told(1), torch.zeros(1, encoder.told.in_features))
     sums = encoder._named(encoder._sums(torch.from_numpy(tokens)[None], roles, tally))
-    rules = encoder.candidates._broken(open_formula(sums.written, tally.conditions), sums, tally.conditions)[0]
+    broken_ones = encoder.candidates._broken(open_formula(sums.written, tally.conditions), sums, tally.conditions)
+    rules = torch.stack(broken_ones, dim=-1)[0]
     places = torch.nonzero(roles[0] == 2)[:, 0]
     elements = encoder.element_of[torch.from_numpy(tokens)[places]]
     assert not rules[places - 1, elements].any()

@@ -126,7 +126,10 @@ class Candidates(nn.Module):
         questions = torch.stack([*self._formula(found, conditions), *self._numbers(sums, conditions)], dim=-1)
         answers = nn.functional.silu(self.ask(questions))
         weights = self.answer + self.answer_here(hidden)
-        return (answers * weights[..., None, :]).sum(-1) + self._broken(found, sums, conditions) @ self.rules
+        scores = (answers * weights[..., None, :]).sum(-1)
+        for broken, cost in zip(self._broken(found, sums, conditions), self.rules, strict=True):
+            scores = scores + torch.where(broken, cost, 0.0)
+        return scores
 
     def _formula(self, found: Formula, conditions: Conditions) -> list[Tensor]:
         """Five questions about the formula, each (B, tokens, elements)."""
@@ -144,8 +147,8 @@ class Candidates(nn.Module):
         ]
         return [question.float() for question in questions]
 
-    def _broken(self, found: Formula, sums: Sums, conditions: Conditions) -> Tensor:
-        """Which rules each element would break, 0 or 1, (B, tokens, elements, `RULES`).
+    def _broken(self, found: Formula, sums: Sums, conditions: Conditions) -> tuple[Tensor, Tensor, Tensor]:
+        """Which elements would break each of the `RULES`, (B, tokens, elements).
 
         Units of the formula begin that have no room; an element comes although one that stands before it in the order
         of the sites is lacking; the number of sites that was told is reached.
@@ -157,7 +160,7 @@ class Candidates(nn.Module):
         early = ranks[:, None] > torch.cat([first, none], dim=-1).amin(-1, keepdim=True)
         sites = conditions.scalars[:, scalar_names().index("num_sites"), None, None]
         full = (sums.atoms[..., None] >= sites).expand_as(early)
-        return torch.stack([self._no_room(found, sums, conditions), early, full], dim=-1).float()
+        return self._no_room(found, sums, conditions), early, full
 
     def _no_room(self, found: Formula, sums: Sums, conditions: Conditions) -> Tensor:
         """Whether one atom more of each element begins units that do not fit, (B, tokens, elements)."""
