@@ -43,7 +43,7 @@ clean: ## remove caches and builds; runs and the environment stay
 distclean: clean ## also remove the environment
 	rm -rf .venv web/node_modules $(VENDOR)
 
-.venv/.installed: pyproject.toml hatch_build.py src/materium/model/decode.c $(CONSTRAINTS)
+.venv/.installed: pyproject.toml hatch_build.py src/materium/model/loops.c $(CONSTRAINTS)
 	@echo "installing materium into .venv (some minutes the first time)"
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -e ".[test,train]"

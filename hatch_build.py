@@ -1,16 +1,17 @@
-"""Compiles the decoder's loops where there is a C compiler; without one, PyTorch does their work."""
+"""Compiles the loops in C where there is a C compiler; without one, PyTorch does their work."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 MODEL = Path("src", "materium", "model")
 FLAGS = ["-O3", "-std=gnu11", "-fPIC", "-shared"]
@@ -26,21 +27,42 @@ class CompileHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Compile; a failure is told and is no error."""
-        source, library = (Path(self.root, MODEL, name) for name in ("decode.c", "_decode.so"))
-        library.unlink(missing_ok=True)
+        source, library = (Path(self.root, MODEL, name) for name in ("loops.c", "_loops.so"))
         if not compiled(source, library):
-            self.app.display_warning("no C compiler that works: crystals are written by PyTorch alone, which is slower")
+            self.app.display_warning("no C compiler that works: PyTorch does the work of loops.c, which is slower")
             return
         build_data["artifacts"].append(f"/{library.relative_to(self.root).as_posix()}")
         build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        build_data["tag"] = f"py3-none-{next(platform_tags())}"  # it knows nothing of Python
 
 
 def compiled(source: Path, library: Path) -> bool:
-    """Return whether some compiler made the library."""
-    named = os.environ.get("CC")
-    command = shlex.split(named) if named else next(([c] for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
-    if command is None or sys.platform == "win32":
+    """Return whether some compiler made the library; an older one stays until then, for others may be using it."""
+    part = library.with_suffix(f".{os.getpid()}.part")
+    known = [f"-DSOURCE={zlib.crc32(source.read_bytes())}u", str(source), "-o", str(part), "-lm"]
+    try:
+        for command in compilers():
+            for choice in CHOICES:
+                if succeeds([*command, *FLAGS, *SUMS, *choice, *known]):
+                    part.replace(library)
+                    return True
+    except OSError:  # a checkout that cannot be written to
         return False
-    calls = [[*command, *FLAGS, *SUMS, *choice, str(source), "-o", str(library), "-lm"] for choice in CHOICES]
-    return any(subprocess.run(call, capture_output=True, check=False).returncode == 0 for call in calls)  # noqa: S603
+    finally:
+        part.unlink(missing_ok=True)
+    return False
+
+
+def compilers() -> list[list[str]]:
+    """Return the commands to try: the one that CC names, then the usual ones."""
+    named = os.environ.get("CC", "").split()
+    usual = [[name] for name in ("cc", "gcc", "clang") if shutil.which(name)]
+    return [] if sys.platform == "win32" else [*([named] if named else []), *usual]
+
+
+def succeeds(command: list[str]) -> bool:
+    """Return whether a command ends well."""
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 - a compiler
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import warnings
+from collections import Counter
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from io import StringIO
@@ -151,8 +152,9 @@ def from_cif(text: str) -> Crystal:
 
 def to_cif(crystal: Crystal, name: str | None = None) -> str:
     """Return the cell as it stands as a CIF in P1, with `name` (default: the formula) as the name of its data block."""
-    block = formula(crystal) if name is None else re.sub(r"[^!-~]+", "_", name)[:74]
-    return texts.cif(_right_handed(crystal), symbols(crystal.numbers), formula(crystal), block)
+    reduced = _reduced(tuple(crystal.numbers.tolist()))
+    block = reduced[0] if name is None else re.sub(r"[^!-~]+", "_", name)[:74]
+    return texts.cif(_right_handed(crystal), symbols(crystal.numbers), reduced, block)
 
 
 def from_poscar(text: str) -> Crystal:
@@ -267,18 +269,16 @@ def symbols(numbers: Iterable[int]) -> list[str]:
 
 def formula(crystal: Crystal) -> str:
     """Return the reduced formula in pymatgen's spelling: `SiO2`, `LiFePO4`."""
-    kinds, counts = np.unique(crystal.numbers, return_counts=True)
-    return _reduced(tuple(zip(kinds.tolist(), counts.tolist(), strict=True)))
+    return _reduced(tuple(crystal.numbers.tolist()))[0]
 
 
 @lru_cache(maxsize=4096)
-def _reduced(counts: tuple[tuple[int, int], ...]) -> str:
-    """The reduced formula of atomic numbers and how many atoms each has."""
+def _reduced(numbers: tuple[int, ...]) -> tuple[str, float]:
+    """The reduced formula of atoms, and how many times they hold it: one atom of oxygen is half an `O2`."""
     from pymatgen.core import Composition
 
-    numbers, atoms = zip(*counts, strict=True)
     with _without_noble_warnings():
-        return Composition(dict(zip(symbols(numbers), atoms, strict=True))).reduced_formula
+        return Composition(Counter(symbols(numbers))).get_reduced_formula_and_factor()
 
 
 @cache

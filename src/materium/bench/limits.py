@@ -44,10 +44,11 @@ def limits(repeats: int, *, size: int = PEAK_SIZE, copied: int = COPY_BYTES) -> 
     """
     a, b, source = torch.randn(size, size), torch.randn(size, size), torch.zeros(copied // 4)
     half, other, target = a.bfloat16(), b.bfloat16(), torch.empty_like(source)
+    product, rounded = torch.empty_like(a), torch.empty_like(half)
     target.copy_(source)  # the first one pays for the pages
     tasks: dict[str, Callable[[], object]] = {
-        "float32": lambda: [a @ b for _ in range(PRODUCTS)],
-        "bfloat16": lambda: [half @ other for _ in range(PRODUCTS)],
+        "float32": lambda: [torch.mm(a, b, out=product) for _ in range(PRODUCTS)],
+        "bfloat16": lambda: [torch.mm(half, other, out=rounded) for _ in range(PRODUCTS)],
         "copy": lambda: target.copy_(source),
     }
     interleaved(tasks, 2)

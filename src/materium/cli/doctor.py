@@ -140,11 +140,13 @@ def _model() -> Iterator[Check]:
 
 
 def _loops() -> Iterator[Check]:
-    from materium.model.native import library
+    from materium.model.loops import library
 
     known = library() is not None
-    detail = "compiled" if known else "PyTorch does it, slower; with a C compiler, install materium again"
-    yield Check("decoder's loops", known, detail, needed=False)
+    detail = (
+        "compiled" if known else "PyTorch does their work, slower; with a C compiler (not on Windows), install again"
+    )
+    yield Check("loops in C", known, detail, needed=False)
 
 
 def _temporary_folder() -> Iterator[Check]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from materium.model import fused
+from materium.model.fused import fusible
+
 if TYPE_CHECKING:
     from materium.model.config import ModelConfig
     from materium.model.native import Native
@@ -125,10 +128,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache | None = None) -> Tensor:
         """Return (B, tokens, width) for (B, tokens, width); with a cache, the tokens follow those stored in it."""
-        batch, tokens, _ = x.shape
-        heads = self.qkv(x).view(batch, tokens, -1, self.head_width).transpose(1, 2)
-        turned, value = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
-        query, key = rotate(turned, rotation).split([self.heads, self.kv_heads], dim=1)
+        tokens = x.shape[1]
+        query, key, value = self._heads(self.qkv(x), rotation)
         if cache is not None:
             cache.append(self.layer, key, value)
             return self._merged(cache.attend(self.layer, query))
@@ -136,6 +137,15 @@ class Attention(nn.Module):
             key, value = (t.repeat_interleave(self.heads // self.kv_heads, dim=1) for t in (key, value))
         scores = query @ key.transpose(-1, -2) * self.head_width**-0.5
         return self._merged(_causal_softmax(scores, tokens) @ value)
+
+    def _heads(self, qkv: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Queries and keys, turned, and values, each (B, heads, tokens, d), of (B, tokens, all heads * d)."""
+        turned, sizes = self.heads + self.kv_heads, [self.heads, self.kv_heads, self.kv_heads]
+        if fusible(qkv):
+            return fused.heads(qkv, rotation, turned, self.head_width).split(sizes, dim=1)
+        heads = qkv.view(*qkv.shape[:2], -1, self.head_width).transpose(1, 2)
+        turning, value = heads.split([turned, self.kv_heads], dim=1)
+        return (*rotate(turning, rotation).split(sizes[:2], dim=1), value)
 
     def _merged(self, mixed: Tensor) -> Tensor:
         """The output, (B, tokens, width), of what the heads took, (B, heads, tokens, d)."""

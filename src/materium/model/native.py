@@ -1,34 +1,22 @@
-"""One token further for many sentences on a CPU: products of matrices by PyTorch, all between them by loops in C.
-
-The loops, `decode.c`, are compiled when the package is installed; where no compiler was found, `attention.py` and
-`transformer.py` do the same step by step, and differ in the last digits.
-"""
+"""One token further for many sentences on a CPU: products of matrices by PyTorch, all between them by loops in C."""
 
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from materium.model.loops import NAMES, library, parts_of, run
 
+if TYPE_CHECKING:
     from materium.model.attention import KeyValueCache
     from materium.model.transformer import Block, Transformer
 
-LIBRARY = Path(__file__).with_name("_decode.so")
-NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 WIDEST, LONGEST = 256, 2048
-"""Numbers of a head, and positions, that `decode.c` has room for."""
-ROWS_OF_A_THREAD = 64
-"""Fewer are not worth a thread."""
+"""Numbers of a head, and positions, that `loops.c` has room for."""
 
 
 class Layer(NamedTuple):
@@ -42,29 +30,20 @@ class Layer(NamedTuple):
     down: Tensor
 
 
-@cache
-def library() -> ctypes.CDLL | None:
-    """Return the compiled loops, or None where there are none."""
-    try:
-        return ctypes.CDLL(str(LIBRARY))
-    except OSError:
-        return None
-
-
 class Native:
     """The blocks of a model, for one token of each of many sentences."""
 
-    def __init__(self, model: Transformer, dtype: torch.dtype, loops: ctypes.CDLL) -> None:
-        """Take the weights as they are now; those of the products in `dtype`, float32 or bfloat16."""
-        self.config, self.dtype, self.loops = model.config, dtype, loops
-        self.eps = float(model.norm.eps or 0)
+    def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
+        """Take the weights, for one batch: those of the products in `dtype`, float32 (shared) or bfloat16 (a copy)."""
+        self.config, self.dtype = model.config, dtype
+        self.eps = torch.tensor(float(model.norm.eps or 0))
         self.layers = [_layer(cast("Block", block), dtype) for block in model.blocks]
-        self.threads = torch.get_num_threads()
-        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
     def step(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache) -> Tensor:
         """Return what the blocks make of the next token, (B, 1, width) float32; its key and value go into the cache."""
-        x = x.reshape(-1, self.config.width).float().clone()
+        if cache.like.dtype != self.dtype or cache.shape[2] != len(x):
+            raise ValueError(f"{len(x)} rows of {self.dtype}; the cache is of {cache.shape[2]} and {cache.like.dtype}")
+        x = x.reshape(-1, self.config.width).float().clone(memory_format=torch.contiguous_format)
         cosine, sine = (part.reshape(-1, part.shape[-1]).contiguous() for part in rotation)
         turn = cosine.shape[-1] if len(cosine) > 1 else 0
         cache.make_room(cache.length + 1)
@@ -82,38 +61,28 @@ class Native:
     def _attend(  # noqa: PLR0913, PLR0917 - the arguments of the loop
         self, layer: int, qkv: Tensor, cosine: Tensor, sine: Tensor, turn: int, cache: KeyValueCache, out: Tensor
     ) -> None:
-        config = self.config
+        config, rows = self.config, len(qkv)
         keys, values = cache.addresses(layer)
         pointers = ctypes.c_void_p * len(keys)
-        shape = (config.heads, config.kv_heads, config.width // config.heads, cache.size, cache.length)
-        before = (_at(qkv), _at(cosine), _at(sine), _long(turn), pointers(*keys), pointers(*values))
-        self._call("attend", len(qkv), before, (*map(_long, shape), _at(out)))
+        shape = (turn, config.heads, config.kv_heads, config.width // config.heads, cache.size, cache.length)
+        at = (qkv, cosine, sine, pointers(*keys), pointers(*values), out)
+        run("attend", self.dtype, rows, parts_of(rows, config.width * cache.length), at, shape)
 
     def _add_norm(self, x: Tensor, more: Tensor, weight: Tensor, out: Tensor) -> None:
-        before = (_at(x), _at(more), _at(weight), ctypes.c_float(self.eps))
-        self._call("add_norm", len(x), before, (_long(x.shape[1]), _at(out)))
+        rows, width = x.shape
+        run("add_norm", self.dtype, rows, parts_of(rows, width), (x, more, weight, self.eps, out), (width,))
 
     def _swiglu(self, up: Tensor, out: Tensor) -> None:
-        self._call("swiglu", len(up), (_at(up),), (_long(out.shape[1]), _at(out)))
-
-    def _call(self, name: str, rows: int, before: tuple[object, ...], after: tuple[object, ...]) -> None:
-        """Run a loop over all rows, in several threads where there are many."""
-        loop: Callable[..., None] = getattr(self.loops, f"{name}_{NAMES[self.dtype]}")
-        parts = min(self.threads, rows // ROWS_OF_A_THREAD)
-        if self.pool is None or parts < 2:
-            loop(*before, _long(0), _long(rows), *after)
-            return
-        borders = [rows * part // parts for part in range(parts + 1)]
-        spans = [(_long(start), _long(end)) for start, end in pairwise(borders)]
-        list(self.pool.map(lambda span: loop(*before, *span, *after), spans))
+        rows, width = out.shape
+        run("swiglu", self.dtype, rows, parts_of(rows, width), (up, out), (width,))
 
 
 def native_of(model: Transformer, dtype: torch.dtype, positions: int) -> Native | None:
     """Return the blocks in C for sentences of at most so many positions, or None where PyTorch has to do."""
-    loops, config = library(), model.config
+    config = model.config
     able = model.norm.weight.device.type == "cpu" and dtype in NAMES and not model.training
     fits = config.width // config.heads <= WIDEST and positions <= LONGEST
-    return Native(model, dtype, loops) if loops is not None and able and fits else None
+    return Native(model, dtype) if library() is not None and able and fits else None
 
 
 def _layer(block: Block, dtype: torch.dtype) -> Layer:
@@ -122,12 +91,5 @@ def _layer(block: Block, dtype: torch.dtype) -> Layer:
         projection.weight.detach().to(dtype)
         for projection in (attention.qkv, attention.out, feedforward.up, feedforward.down)
     )
-    norms = (block.norm_attention.weight.detach(), block.norm_feedforward.weight.detach())
+    norms = [layer.weight.detach().float().contiguous() for layer in (block.norm_attention, block.norm_feedforward)]
     return Layer(norms[0], qkv, out, norms[1], up, down)
-
-
-def _at(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
-_long = ctypes.c_ssize_t

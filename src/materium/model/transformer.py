@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from materium.model import fused
 from materium.model.attention import Attention, KeyValueCache, rotary
 from materium.model.candidates import Outlook, Told
 from materium.model.conditions import ConditionEncoder, Conditions
 from materium.model.config import WAVES
 from materium.model.dropout import Dropout
+from materium.model.fused import fusible
 from materium.model.tally import Tally, TallyEncoder
 from materium.tokens.vocab import Role, Vocabulary
 
@@ -34,7 +36,10 @@ class Feedforward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., width) for (..., width)."""
-        gate, value = self.up(x).chunk(2, dim=-1)
+        up = self.up(x)
+        if fusible(up):
+            return self.down(fused.swiglu(up))
+        gate, value = up.chunk(2, dim=-1)
         return self.down(functional.silu(gate) * value)
 
 
@@ -52,8 +57,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
         """Return (B, tokens, width) for (B, tokens, width)."""
-        x = x + self.dropout(self.attention(self.norm_attention(x), rotation, cache))
-        return x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+        x = x + self.dropout(self.attention(_normed(self.norm_attention, x), rotation, cache))
+        return x + self.dropout(self.feedforward(_normed(self.norm_feedforward, x)))
 
 
 class Embedding(nn.Module):
@@ -186,6 +191,10 @@ class Transformer(nn.Module):
     def num_parameters(self) -> int:
         """Return how many numbers training adjusts."""
         return sum(p.numel() for p in self.parameters())
+
+
+def _normed(layer: nn.RMSNorm, x: Tensor) -> Tensor:
+    return fused.norm(x, layer.weight, float(layer.eps or 0)) if fusible(x) and x.dtype == torch.float32 else layer(x)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,7 +1,7 @@
-/* One token further for many sentences: the operations between the products of matrices, each in one pass over memory.
+/* What stands between the products of matrices, each in one pass over memory, for decoding and for training on CPUs.
 
-   PyTorch takes some thirty of them, and reads keys and values by products of a single row. Numbers are float or
-   bfloat16, sums float. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
+   PyTorch takes several passes for each of them, and reads keys and values by products of a single row. Numbers are
+   float or bfloat16, sums float. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 #define WIDEST 256   /* numbers of a head */
-#define LONGEST 2048 /* positions, a whole block more than there are tokens */
+#define LONGEST 2048 /* positions */
 
 typedef uint16_t bfloat16;
 
@@ -34,7 +34,7 @@ INLINE bfloat16 narrow_bfloat16(float x) { /* to the nearest, ties to even */
   return (bfloat16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/* e^x to 2 units in the last place: 2^n times the Taylor-like polynomial of Cephes on |r| <= ln 2 / 2. The library's
+/* e^x with a relative error below 4e-6: 2^n times the Taylor-like polynomial of Cephes on |r| <= ln 2 / 2. The library's
    function is called number by number; this one is inlined into loops that the compiler makes wide. */
 INLINE float exponential(float x) {
   x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
@@ -143,7 +143,7 @@ INLINE float exponential(float x) {
       }                                                                                                                \
     }                                                                                                                  \
   }                                                                                                                    \
-  EXPORT void attend_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn, T *const *keys,         \
+  INLINE void attend_rows_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn, T *const *keys,         \
                          T *const *values, ptrdiff_t from, ptrdiff_t to, ptrdiff_t heads, ptrdiff_t kv_heads,          \
                          ptrdiff_t width, ptrdiff_t size, ptrdiff_t length, T *out) {                                  \
     if (width == 64) /* a number that the compiler knows */                                                            \
@@ -154,7 +154,7 @@ INLINE float exponential(float x) {
 
 /* Add `more` to `x`, both (rows, width), and write RMSNorm(x) * weight to `out`. */
 #define ADD_NORM(T)                                                                                                    \
-  EXPORT void add_norm_##T(float *restrict x, const T *restrict more, const float *restrict weight, float eps,         \
+  INLINE void add_norm_rows_##T(float *restrict x, const T *restrict more, const float *restrict weight, float eps,         \
                            ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {                           \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       float *own = x + row * width, total = 0;                                                                         \
@@ -169,7 +169,7 @@ INLINE float exponential(float x) {
 
 /* SwiGLU: gates and values side by side in `up`, (rows, 2 width), to `out`, (rows, width). */
 #define SWIGLU(T)                                                                                                      \
-  EXPORT void swiglu_##T(const T *restrict up, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {       \
+  INLINE void swiglu_rows_##T(const T *restrict up, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {       \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       const T *gates = up + 2 * row * width, *values = gates + width;                                                  \
       for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
@@ -177,6 +177,104 @@ INLINE float exponential(float x) {
         out[row * width + i] = narrow_##T(gate / (1.0f + exponential(-gate)) * widen_##T(values[i]));                  \
       }                                                                                                                \
     }                                                                                                                  \
+  }
+
+/* RMSNorm(x) * weight of `x` (rows, width) to `out`; one over the root of each row's mean square to `inverse`. */
+#define NORM(T)                                                                                                        \
+  INLINE void norm_rows_##T(const float *restrict x, const float *restrict weight, float eps, ptrdiff_t from, ptrdiff_t to, \
+                       ptrdiff_t width, float *restrict inverse, T *restrict out) {                                    \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const float *own = x + row * width;                                                                              \
+      float total = 0;                                                                                                 \
+      for (ptrdiff_t i = 0; i < width; i++) total += own[i] * own[i];                                                  \
+      const float scale = inverse[row] = 1.0f / sqrtf(total / (float)width + eps);                                     \
+      for (ptrdiff_t i = 0; i < width; i++) out[row * width + i] = narrow_##T(own[i] * scale * weight[i]);             \
+    }                                                                                                                  \
+  }
+
+/* The gradients of `norm`: of x, and of the weight, row by row of `parts` (threads, width), which the caller adds up.
+   `part` is the row of this thread. */
+#define NORM_BACKWARD(T)                                                                                               \
+  INLINE void norm_backward_rows_##T(const T *restrict grad, const float *restrict x, const float *restrict weight,         \
+                                const float *restrict inverse, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width,          \
+                                float *restrict grad_x, float *restrict parts, ptrdiff_t part) {                       \
+    float *of_weight = parts + part * width;                                                                           \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const T *g = grad + row * width;                                                                                 \
+      const float *own = x + row * width, scale = inverse[row];                                                        \
+      float along = 0;                                                                                                 \
+      for (ptrdiff_t i = 0; i < width; i++) along += widen_##T(g[i]) * weight[i] * own[i];                             \
+      along *= scale * scale * scale / (float)width;                                                                   \
+      for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
+        grad_x[row * width + i] = widen_##T(g[i]) * weight[i] * scale - own[i] * along;                                \
+        of_weight[i] += widen_##T(g[i]) * own[i] * scale;                                                              \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }
+
+/* The gradient of `swiglu` at `up`, (rows, 2 width), from that of its result, (rows, width). */
+#define SWIGLU_BACKWARD(T)                                                                                             \
+  INLINE void swiglu_backward_rows_##T(const T *restrict grad, const T *restrict up, ptrdiff_t from, ptrdiff_t to,          \
+                                  ptrdiff_t width, T *restrict grad_up) {                                              \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const T *gates = up + 2 * row * width, *values = gates + width;                                                  \
+      T *of_gates = grad_up + 2 * row * width, *of_values = of_gates + width;                                          \
+      for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
+        float gate = widen_##T(gates[i]), g = widen_##T(grad[row * width + i]);                                        \
+        float open = 1.0f / (1.0f + exponential(-gate));                                                               \
+        of_values[i] = narrow_##T(g * gate * open);                                                                    \
+        of_gates[i] = narrow_##T(g * widen_##T(values[i]) * open * (1.0f + gate * (1.0f - open)));                     \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }
+
+/* From `qkv` (rows, tokens, heads + 2 kv_heads, width) to queries and keys turned by the rotary angles (`turn` apart
+   from row to row), and values: all heads one after the other, `apart` (rows, heads + 2 kv_heads, tokens, width). */
+#define HEADS(T)                                                                                                       \
+  INLINE void heads_rows_##T(const T *restrict qkv, const float *restrict cosine, const float *restrict sine,               \
+                        ptrdiff_t turn, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens, ptrdiff_t turned,              \
+                        ptrdiff_t heads, ptrdiff_t width, T *restrict apart) {                                         \
+    const ptrdiff_t middle = width / 2;                                                                                \
+    for (ptrdiff_t row = from; row < to; row++)                                                                        \
+      for (ptrdiff_t h = 0; h < heads; h++)                                                                            \
+        for (ptrdiff_t t = 0; t < tokens; t++) {                                                                       \
+          const T *in = qkv + ((row * tokens + t) * heads + h) * width;                                                \
+          T *out = apart + ((row * heads + h) * tokens + t) * width;                                                   \
+          const float *c = cosine + row * turn + t * middle, *s = sine + row * turn + t * middle;                      \
+          if (h >= turned) {                                                                                           \
+            memcpy(out, in, (size_t)width * sizeof(T));                                                                \
+            continue;                                                                                                  \
+          }                                                                                                            \
+          for (ptrdiff_t i = 0; i < middle; i++) {                                                                     \
+            float a = widen_##T(in[i]), b = widen_##T(in[middle + i]);                                                 \
+            out[i] = narrow_##T(a * c[i] - b * s[i]);                                                                  \
+            out[middle + i] = narrow_##T(b * c[i] + a * s[i]);                                                         \
+          }                                                                                                            \
+        }                                                                                                              \
+  }
+
+/* The way back of `heads`, which turns the other way: the gradient at `qkv` from that of the heads. */
+#define HEADS_BACKWARD(T)                                                                                              \
+  INLINE void heads_backward_rows_##T(const T *restrict apart, const float *restrict cosine, const float *restrict sine,    \
+                                 ptrdiff_t turn, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens, ptrdiff_t turned,     \
+                                 ptrdiff_t heads, ptrdiff_t width, T *restrict qkv) {                                  \
+    const ptrdiff_t middle = width / 2;                                                                                \
+    for (ptrdiff_t row = from; row < to; row++)                                                                        \
+      for (ptrdiff_t h = 0; h < heads; h++)                                                                            \
+        for (ptrdiff_t t = 0; t < tokens; t++) {                                                                       \
+          const T *in = apart + ((row * heads + h) * tokens + t) * width;                                              \
+          T *out = qkv + ((row * tokens + t) * heads + h) * width;                                                     \
+          const float *c = cosine + row * turn + t * middle, *s = sine + row * turn + t * middle;                      \
+          if (h >= turned) {                                                                                           \
+            memcpy(out, in, (size_t)width * sizeof(T));                                                                \
+            continue;                                                                                                  \
+          }                                                                                                            \
+          for (ptrdiff_t i = 0; i < middle; i++) {                                                                     \
+            float a = widen_##T(in[i]), b = widen_##T(in[middle + i]);                                                 \
+            out[i] = narrow_##T(a * c[i] + b * s[i]);                                                                  \
+            out[middle + i] = narrow_##T(b * c[i] - a * s[i]);                                                         \
+          }                                                                                                            \
+        }                                                                                                              \
   }
 
 TURN(float)
@@ -191,3 +289,73 @@ ADD_NORM(float)
 ADD_NORM(bfloat16)
 SWIGLU(float)
 SWIGLU(bfloat16)
+NORM(float)
+NORM(bfloat16)
+NORM_BACKWARD(float)
+NORM_BACKWARD(bfloat16)
+SWIGLU_BACKWARD(float)
+SWIGLU_BACKWARD(bfloat16)
+HEADS(float)
+HEADS(bfloat16)
+HEADS_BACKWARD(float)
+HEADS_BACKWARD(bfloat16)
+
+/* All loops are called alike: with pointers, integers, and the rows of one part of several. */
+typedef void loop(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t to, ptrdiff_t part);
+#define LOOP(NAME, ...)                                                                                                \
+  EXPORT void NAME##_float(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t to, ptrdiff_t part) {        \
+    (void)part;                                                                                                        \
+    NAME##_rows_float(__VA_ARGS__);                                                                                    \
+  }                                                                                                                    \
+  EXPORT void NAME##_bfloat16(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t to, ptrdiff_t part) {     \
+    (void)part;                                                                                                        \
+    NAME##_rows_bfloat16(__VA_ARGS__);                                                                                 \
+  }
+
+LOOP(attend, at[0], at[1], at[2], n[0], at[3], at[4], from, to, n[1], n[2], n[3], n[4], n[5], at[5])
+LOOP(add_norm, at[0], at[1], at[2], *(const float *)at[3], from, to, n[0], at[4])
+LOOP(swiglu, at[0], from, to, n[0], at[1])
+LOOP(norm, at[0], at[1], *(const float *)at[2], from, to, n[0], at[3], at[4])
+LOOP(norm_backward, at[0], at[1], at[2], at[3], from, to, n[0], at[4], at[5], part)
+LOOP(swiglu_backward, at[0], at[1], from, to, n[0], at[2])
+LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], at[3])
+LOOP(heads_backward, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], at[3])
+
+/* The threads of PyTorch's own OpenMP, if it has one of GNU's kind: others would run beside them, which wait spinning. */
+#ifdef __linux__
+extern void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned) __attribute__((weak));
+extern int omp_get_thread_num(void) __attribute__((weak));
+extern int omp_get_num_threads(void) __attribute__((weak));
+#define THREADS (GOMP_parallel && omp_get_thread_num && omp_get_num_threads)
+#endif
+
+struct work {
+  loop *loop;
+  void *const *at;
+  const ptrdiff_t *n;
+  ptrdiff_t rows, parts;
+};
+
+static void take(const struct work *work, ptrdiff_t first, ptrdiff_t step) {
+  for (ptrdiff_t part = first; part < work->parts; part += step)
+    work->loop(work->at, work->n, work->rows * part / work->parts, work->rows * (part + 1) / work->parts, part);
+}
+
+#ifdef __linux__
+static void take_mine(void *work) { take(work, omp_get_thread_num(), omp_get_num_threads()); }
+#endif
+
+/* Run a loop over `rows` rows in `parts` parts, in as many threads where that is possible. */
+void share(loop *loop, void *const *at, const ptrdiff_t *n, ptrdiff_t rows, ptrdiff_t parts) {
+  struct work work = {loop, at, n, rows, parts};
+#ifdef __linux__
+  if (parts > 1 && THREADS) {
+    GOMP_parallel(take_mine, &work, (unsigned)parts, 0);
+    return;
+  }
+#endif
+  take(&work, 0, 1);
+}
+
+/* The checksum of this file, by which a library is known that was compiled from another. */
+uint32_t source(void) { return SOURCE; }

@@ -1,0 +1,118 @@
+"""What training passes through in one go: values and gradients are those of PyTorch's operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch.nn import functional
+
+from materium.model import fused, loops
+from materium.model.attention import Attention, rotary
+from materium.model.config import ModelConfig
+from materium.model.likelihood import nll
+from tiny import grammar_of, sentences, tiny_model, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+pytestmark = pytest.mark.skipif(loops.library() is None, reason="the loops in C are not compiled here")
+TYPES = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+@pytest.fixture(params=[1, 2, 3], autouse=True)
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many threads share the rows, however few there are."""
+    monkeypatch.setattr(loops, "NUMBERS_OF_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: request.param)
+    count: int = request.param
+    return count
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> Tensor:
+    return (scale * torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))).to(dtype)
+
+
+def gradients(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
+    """The result, and the gradients of a sum of it with weights, at the inputs."""
+    leaves = [one.clone().requires_grad_() for one in inputs]
+    result = function(*leaves)
+    (result.float() * random(*result.shape)).sum().backward()
+    return [result.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+
+
+def assert_near(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    """Hold tensors to others, each within a share of its largest number."""
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_swiglu(dtype: torch.dtype) -> None:
+    """Against float32, which the loops compute in; gates reach far beyond what e^x can hold."""
+    up = random(3, 7, 2 * 37, dtype=dtype, scale=30)
+
+    def plain(up: Tensor) -> Tensor:
+        gate, value = up.float().chunk(2, dim=-1)
+        return (functional.silu(gate) * value).to(dtype)
+
+    assert_near(gradients(fused.swiglu, up), gradients(plain, up), TYPES[dtype])
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_norm(dtype: torch.dtype) -> None:
+    x, weight = random(5, 4, 48, scale=3), random(48)
+
+    def ours(x: Tensor, weight: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            return fused.norm(x, weight, 1e-6)
+
+    def plain(x: Tensor, weight: Tensor) -> Tensor:
+        return functional.rms_norm(x, (48,), weight, 1e-6).to(dtype)
+
+    assert_near(gradients(ours, x, weight), gradients(plain, x, weight), TYPES[dtype])
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_heads(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, kv_heads: int, own: bool) -> None:
+    """Positions that all rows share, or of their own."""
+    layer = Attention(ModelConfig(width=24, layers=1, heads=4, kv_heads=kv_heads, hidden=8), 0)
+    qkv = random(3, 5, (4 + 2 * kv_heads) * 6, dtype=dtype)
+    positions = torch.arange(15).view(3, 5) * 3 % 11 if own else torch.arange(5)[None]
+    rotation = rotary(positions, 6)
+    ours = gradients(lambda x: torch.cat(layer._heads(x, rotation), dim=1), qkv)
+    monkeypatch.setattr("materium.model.attention.fusible", lambda _: False)
+    assert_near(ours, gradients(lambda x: torch.cat(layer._heads(x, rotation), dim=1), qkv), TYPES[dtype])
+
+
+@pytest.mark.parametrize("changes", [{}, {"kv_heads": 2, "positions": "blockwise"}, {"prefix": "separate"}])
+def test_a_whole_network_learns_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
+    model, grammar = tiny_model(**changes), grammar_of()
+    tokens, roles = sentences(grammar)
+    ours: list[Tensor] = []
+    used: list[Tensor] = []
+    norm = fused.norm
+    monkeypatch.setattr(fused, "norm", lambda *given: used.append(given[0]) or norm(*given))
+    for fusible in (fused.fusible, lambda _: False):
+        for place in ("attention", "transformer"):
+            monkeypatch.setattr(f"materium.model.{place}.fusible", fusible)
+        model.zero_grad()
+        nll(model, grammar, tokens, roles, told(len(tokens)))[0].mean().backward()
+        ours.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
+    assert len(used) == 2 * len(model.blocks)
+    assert_near(ours[:1], ours[1:], 1e-4)
+
+
+def test_only_what_learns_is_fused() -> None:
+    x = random(2, 3)
+    assert not fused.fusible(x)
+    assert fused.fusible(x.requires_grad_())
+    with torch.no_grad():
+        assert not fused.fusible(x * 1)
+    assert not fused.fusible(x.double())
