@@ -196,8 +196,8 @@ def _origins(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     translations = np.round(np.array(operations.translations) * ORIGIN_DENOMINATOR).astype(np.int64)
     polar = rotations.mean(axis=0)
     generators = _generators(rotations)
-    linear = _normalising(rotations, generators)
-    targets = np.stack([_mismatch(p, rotations, translations, generators) for p in linear])
+    pairs = zip(*_normalising(rotations, generators), strict=True)
+    targets = np.stack([_mismatch(p, inverse, rotations, translations, generators) for p, inverse in pairs])
     equations = np.concatenate([np.eye(3, dtype=np.int64) - rotations[g] for g in generators])
     found = [_solutions(equations, target) for target in np.unique(targets, axis=0)]
     shifts = np.concatenate(found) / ORIGIN_DENOMINATOR
@@ -244,28 +244,31 @@ def _closure(matrices: list[NDArray[np.int64]]) -> set[bytes]:
 
 
 @cache
-def _unimodular() -> NDArray[np.int64]:
-    """All integer matrices with entries -1, 0, 1 and determinant +1, shape (3480, 3, 3)."""
+def _unimodular() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All integer matrices with entries -1, 0, 1 and determinant +1, and their inverses, each (3480, 3, 3)."""
     grid = np.array(list(product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
-    return np.compress(_determinants(grid) == 1, grid, axis=0)
+    linear = np.compress(_determinants(grid) == 1, grid, axis=0)
+    return linear, np.round(np.linalg.inv(linear)).astype(np.int64)
 
 
-def _normalising(rotations: NDArray[np.int64], generators: list[int]) -> NDArray[np.int64]:
-    """The unimodular matrices that conjugate the point group into itself, shape (k, 3, 3)."""
-    linear = _unimodular()
-    inverse = np.round(np.linalg.inv(linear)).astype(np.int64)
+def _normalising(rotations: NDArray[np.int64], generators: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The unimodular matrices that conjugate the point group into itself, and their inverses, each (k, 3, 3)."""
+    linear, inverse = _unimodular()
     keep = np.ones(len(linear), dtype=bool)
     for generator in generators:
         conjugate = linear @ rotations[generator] @ inverse
         keep &= (conjugate[:, None] == rotations[None]).all(axis=(2, 3)).any(axis=1)
-    return linear[keep]
+    return linear[keep], inverse[keep]
 
 
 def _mismatch(
-    linear: NDArray[np.int64], rotations: NDArray[np.int64], translations: NDArray[np.int64], generators: list[int]
+    linear: NDArray[np.int64],
+    inverse: NDArray[np.int64],
+    rotations: NDArray[np.int64],
+    translations: NDArray[np.int64],
+    generators: list[int],
 ) -> NDArray[np.int64]:
     """Right-hand sides w' - P w of (1 - W') s = w' - P w, in units of 1/48, shape (3 * generators,)."""
-    inverse = np.round(np.linalg.inv(linear)).astype(np.int64)
     sides = []
     for generator in generators:
         source = inverse @ rotations[generator] @ linear
