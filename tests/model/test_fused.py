@@ -116,3 +116,11 @@ def test_only_what_learns_is_fused() -> None:
     with torch.no_grad():
         assert not fused.fusible(x * 1)
     assert not fused.fusible(x.double())
+
+
+def test_second_derivatives_are_refused() -> None:
+    """The loops know the first one alone."""
+    up = random(2, 8).requires_grad_()
+    (gradient,) = torch.autograd.grad(fused.swiglu(up).sum(), up, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        gradient.sum().backward()

@@ -10,18 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from materium.model import loops
 
 
 def fusible(x: Tensor) -> bool:
-    """Return whether the loops can do what follows from `x`: in training, on a CPU, and compiled."""
+    """Return whether the loops can do what follows from `x`: on a CPU, compiled, and gradients asked for."""
     return x.requires_grad and x.device.type == "cpu" and x.dtype in loops.NAMES and loops.library() is not None
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Return RMSNorm of (..., width) in float32, in the type of the products that follow."""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    dtype = torch.bfloat16 if half else x.dtype
     result: Tensor = _Norm.apply(x, weight, eps, dtype)  # type: ignore[no-untyped-call]
     return result
 
@@ -44,19 +46,20 @@ class _Norm(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:  # noqa: ANN401
         x, weight = x.contiguous(), weight.contiguous()
         width, rows = x.shape[-1], x.numel() // x.shape[-1]
-        out, inverse = torch.empty(x.shape, dtype=dtype), torch.empty(rows)
-        at = (x, weight, torch.tensor(eps), inverse, out)
+        out, inverse = x.new_empty(x.shape, dtype=dtype), x.new_empty(rows)
+        at = (x, weight, torch.tensor(eps, dtype=torch.float32, device="cpu"), inverse, out)
         loops.run("norm", dtype, rows, loops.parts_of(rows, width), at, (width,))
         ctx.save_for_backward(x, weight, inverse)
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN401
         x, weight, inverse = ctx.saved_tensors
         grad = grad.contiguous()
         width, rows = x.shape[-1], len(inverse)
         parts = loops.parts_of(rows, width)
-        of_x, of_weight = torch.empty_like(x), torch.zeros(parts, width)
+        of_x, of_weight = torch.empty_like(x), x.new_zeros(parts, width)
         loops.run("norm_backward", grad.dtype, rows, parts, (grad, x, weight, inverse, of_x, of_weight), (width,))
         return of_x, of_weight.sum(0), None, None
 
@@ -72,6 +75,7 @@ class _SwiGLU(Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
         (up,) = ctx.saved_tensors
         grad, of_up = grad.contiguous(), torch.empty_like(up)
@@ -92,6 +96,7 @@ class _Heads(Function):
         return apart
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
         cosine, sine = ctx.saved_tensors
         grad = grad.contiguous()

@@ -36,7 +36,7 @@ class Native:
     def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
         """Take the weights, for one batch: those of the products in `dtype`, float32 (shared) or bfloat16 (a copy)."""
         self.config, self.dtype = model.config, dtype
-        self.eps = torch.tensor(float(model.norm.eps or 0))
+        self.eps = torch.tensor(model.norm.eps, dtype=torch.float32, device="cpu")
         self.layers = [_layer(cast("Block", block), dtype) for block in model.blocks]
 
     def step(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache) -> Tensor:

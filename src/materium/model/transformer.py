@@ -194,7 +194,9 @@ class Transformer(nn.Module):
 
 
 def _normed(layer: nn.RMSNorm, x: Tensor) -> Tensor:
-    return fused.norm(x, layer.weight, float(layer.eps or 0)) if fusible(x) and x.dtype == torch.float32 else layer(x)
+    if layer.eps is None or not fusible(x) or {x.dtype, layer.weight.dtype} != {torch.float32}:
+        return layer(x)
+    return fused.norm(x, layer.weight, layer.eps)
 
 
 def _initialise(module: nn.Module) -> None:
