@@ -90,7 +90,7 @@ class _Heads(Function):
         qkv = qkv.contiguous()
         batch, tokens, numbers = qkv.shape
         apart = qkv.new_empty(batch, numbers // width, tokens, width)
-        _Heads._run("heads", qkv, cosine, sine, turned, apart)
+        _Heads._run(qkv, cosine, sine, turned, apart, back=False)
         ctx.save_for_backward(cosine, sine)
         ctx.turned = turned
         return apart
@@ -102,14 +102,16 @@ class _Heads(Function):
         grad = grad.contiguous()
         batch, count, tokens, width = grad.shape
         of_qkv = grad.new_empty(batch, tokens, count * width)
-        _Heads._run("heads_backward", grad, cosine, sine, ctx.turned, of_qkv)
+        _Heads._run(grad, cosine, sine, ctx.turned, of_qkv, back=True)
         return of_qkv, None, None, None, None
 
     @staticmethod
-    def _run(name: str, source: Tensor, cosine: Tensor, sine: Tensor, turned: int, target: Tensor) -> None:  # noqa: PLR0913, PLR0917
-        apart = target if name == "heads" else source
+    def _run(  # noqa: PLR0913 - a loop's tensors, and its direction
+        source: Tensor, cosine: Tensor, sine: Tensor, turned: int, target: Tensor, *, back: bool
+    ) -> None:
+        apart = source if back else target
         batch, count, tokens, width = apart.shape
         turn = tokens * width // 2 if len(cosine) > 1 else 0
         parts = loops.parts_of(batch, tokens * count * width)
-        shape = (turn, tokens, turned, count, width)
-        loops.run(name, source.dtype, batch, parts, (source, cosine, sine, target), shape)
+        shape = (turn, tokens, turned, count, width, int(back))
+        loops.run("heads", source.dtype, batch, parts, (source, cosine, sine, target), shape)

@@ -228,51 +228,31 @@ INLINE float exponential(float x) {
     }                                                                                                                  \
   }
 
-/* From `qkv` (rows, tokens, heads + 2 kv_heads, width) to queries and keys turned by the rotary angles (`turn` apart
-   from row to row), and values: all heads one after the other, `apart` (rows, heads + 2 kv_heads, tokens, width). */
+/* From `in` (rows, tokens, heads, width), queries, keys and values, to `out` (rows, heads, tokens, width), of which the
+   first `turned` heads, queries and keys, are turned by the rotary angles (`turn` apart from row to row). `back` is the
+   way back, of gradients, which turns the other way. */
 #define HEADS(T)                                                                                                       \
-  INLINE void heads_rows_##T(const T *restrict qkv, const float *restrict cosine, const float *restrict sine,               \
-                        ptrdiff_t turn, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens, ptrdiff_t turned,              \
-                        ptrdiff_t heads, ptrdiff_t width, T *restrict apart) {                                         \
+  INLINE void heads_rows_##T(const T *restrict in, const float *restrict cosine, const float *restrict sine,           \
+                             ptrdiff_t turn, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens, ptrdiff_t turned,         \
+                             ptrdiff_t heads, ptrdiff_t width, ptrdiff_t back, T *restrict out) {                      \
     const ptrdiff_t middle = width / 2;                                                                                \
+    const float sign = back ? -1.0f : 1.0f;                                                                            \
     for (ptrdiff_t row = from; row < to; row++)                                                                        \
       for (ptrdiff_t h = 0; h < heads; h++)                                                                            \
         for (ptrdiff_t t = 0; t < tokens; t++) {                                                                       \
-          const T *in = qkv + ((row * tokens + t) * heads + h) * width;                                                \
-          T *out = apart + ((row * heads + h) * tokens + t) * width;                                                   \
+          const ptrdiff_t together = ((row * tokens + t) * heads + h) * width;                                         \
+          const ptrdiff_t apart = ((row * heads + h) * tokens + t) * width;                                            \
+          const T *own = in + (back ? apart : together);                                                               \
+          T *other = out + (back ? together : apart);                                                                  \
           const float *c = cosine + row * turn + t * middle, *s = sine + row * turn + t * middle;                      \
           if (h >= turned) {                                                                                           \
-            memcpy(out, in, (size_t)width * sizeof(T));                                                                \
+            memcpy(other, own, (size_t)width * sizeof(T));                                                             \
             continue;                                                                                                  \
           }                                                                                                            \
           for (ptrdiff_t i = 0; i < middle; i++) {                                                                     \
-            float a = widen_##T(in[i]), b = widen_##T(in[middle + i]);                                                 \
-            out[i] = narrow_##T(a * c[i] - b * s[i]);                                                                  \
-            out[middle + i] = narrow_##T(b * c[i] + a * s[i]);                                                         \
-          }                                                                                                            \
-        }                                                                                                              \
-  }
-
-/* The way back of `heads`, which turns the other way: the gradient at `qkv` from that of the heads. */
-#define HEADS_BACKWARD(T)                                                                                              \
-  INLINE void heads_backward_rows_##T(const T *restrict apart, const float *restrict cosine, const float *restrict sine,    \
-                                 ptrdiff_t turn, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens, ptrdiff_t turned,     \
-                                 ptrdiff_t heads, ptrdiff_t width, T *restrict qkv) {                                  \
-    const ptrdiff_t middle = width / 2;                                                                                \
-    for (ptrdiff_t row = from; row < to; row++)                                                                        \
-      for (ptrdiff_t h = 0; h < heads; h++)                                                                            \
-        for (ptrdiff_t t = 0; t < tokens; t++) {                                                                       \
-          const T *in = apart + ((row * heads + h) * tokens + t) * width;                                              \
-          T *out = qkv + ((row * tokens + t) * heads + h) * width;                                                     \
-          const float *c = cosine + row * turn + t * middle, *s = sine + row * turn + t * middle;                      \
-          if (h >= turned) {                                                                                           \
-            memcpy(out, in, (size_t)width * sizeof(T));                                                                \
-            continue;                                                                                                  \
-          }                                                                                                            \
-          for (ptrdiff_t i = 0; i < middle; i++) {                                                                     \
-            float a = widen_##T(in[i]), b = widen_##T(in[middle + i]);                                                 \
-            out[i] = narrow_##T(a * c[i] + b * s[i]);                                                                  \
-            out[middle + i] = narrow_##T(b * c[i] - a * s[i]);                                                         \
+            float first = widen_##T(own[i]), second = widen_##T(own[middle + i]), across = sign * s[i];                \
+            other[i] = narrow_##T(first * c[i] - second * across);                                                     \
+            other[middle + i] = narrow_##T(second * c[i] + first * across);                                            \
           }                                                                                                            \
         }                                                                                                              \
   }
@@ -297,8 +277,6 @@ SWIGLU_BACKWARD(float)
 SWIGLU_BACKWARD(bfloat16)
 HEADS(float)
 HEADS(bfloat16)
-HEADS_BACKWARD(float)
-HEADS_BACKWARD(bfloat16)
 
 /* All loops are called alike: with pointers, integers, and the rows of one part of several. */
 typedef void loop(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t to, ptrdiff_t part);
@@ -318,8 +296,7 @@ LOOP(swiglu, at[0], from, to, n[0], at[1])
 LOOP(norm, at[0], at[1], *(const float *)at[2], from, to, n[0], at[3], at[4])
 LOOP(norm_backward, at[0], at[1], at[2], at[3], from, to, n[0], at[4], at[5], part)
 LOOP(swiglu_backward, at[0], at[1], from, to, n[0], at[2])
-LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], at[3])
-LOOP(heads_backward, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], at[3])
+LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], n[5], at[3])
 
 /* The threads of PyTorch's own OpenMP, if it has one of GNU's kind: others would run beside them, which wait spinning. */
 #ifdef __linux__
