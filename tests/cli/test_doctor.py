@@ -57,6 +57,6 @@ def test_missing_model_is_a_failing_line(
 
 @pytest.mark.parametrize("there", [True, False])
 def test_says_whether_the_loops_are_compiled(monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
-    monkeypatch.setattr("materium.model.loops.library", lambda: object() if there else None)
+    monkeypatch.setattr("materium.model.loops.compiled", lambda: object() if there else None)
     (check,) = doctor._loops()
     assert (check.verdict, "C compiler" in check.detail) == (("ok", False) if there else ("not there", True))

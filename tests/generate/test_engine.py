@@ -59,7 +59,7 @@ def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str
         np.testing.assert_array_equal(written.tokens, expected.numpy())
 
 
-@pytest.mark.skipif(loops.library() is None, reason="the loops in C are not compiled here")
+@pytest.mark.skipif(loops.compiled() is None, reason="the loops in C are not compiled here")
 @pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
 def test_same_sentences_without_the_loops_in_c(
     engine: Materium, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

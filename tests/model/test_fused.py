@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-pytestmark = pytest.mark.skipif(loops.library() is None, reason="the loops in C are not compiled here")
+pytestmark = pytest.mark.skipif(loops.compiled() is None, reason="the loops in C are not compiled here")
 TYPES = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from materium.model.transformer import Transformer
 
 COMPILER = sys.platform != "win32" and any(map(shutil.which, ("cc", "gcc", "clang")))
-needs_loops = pytest.mark.skipif(loops.library() is None, reason="the loops in C are not compiled here")
+needs_loops = pytest.mark.skipif(loops.compiled() is None, reason="the loops in C are not compiled here")
 PREFIX, STEPS = 3, 37
 
 
 def test_compiled_where_there_is_a_compiler() -> None:
-    assert loops.library() is not None or not COMPILER, "install the package again: hatch_build.py compiles the loops"
+    assert loops.compiled() is not None or not COMPILER, "install the package again: hatch_build.py compiles the loops"
 
 
 def through(
@@ -136,7 +136,7 @@ def test_left_to_pytorch_where_the_loops_cannot(monkeypatch: pytest.MonkeyPatch,
     if why == "training":
         model.train()
     if why == "library":
-        monkeypatch.setattr(native, "library", lambda: None)
+        monkeypatch.setattr(native, "compiled", lambda: None)
     dtype = torch.float64 if why == "type" else torch.float32
     assert native.native_of(model, dtype, 10**4 if why == "positions" else 10) is None
 
@@ -152,7 +152,7 @@ def test_a_library_of_another_source_is_not_used(monkeypatch: pytest.MonkeyPatch
     other = tmp_path / "loops.c"
     other.write_bytes(loops.SOURCE.read_bytes() + b"\n")
     monkeypatch.setattr(loops, "SOURCE", other)
-    assert loops.library.__wrapped__() is None
+    assert loops.compiled.__wrapped__() is None
 
 
 @needs_loops

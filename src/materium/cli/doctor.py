@@ -140,9 +140,9 @@ def _model() -> Iterator[Check]:
 
 
 def _loops() -> Iterator[Check]:
-    from materium.model.loops import library
+    from materium.model.loops import compiled
 
-    known = library() is not None
+    known = compiled() is not None
     detail = (
         "compiled" if known else "PyTorch does their work, slower; with a C compiler (not on Windows), install again"
     )

@@ -28,10 +28,10 @@ def run_info(
     from importlib.metadata import version
 
     from materium.generate.writer import RunInfo
-    from materium.model.loops import library
+    from materium.model.loops import compiled
 
     versions = {name: version(name) for name in PACKAGES}
-    versions["loops"] = "C" if library() is not None else "PyTorch"  # last digits follow from it
+    versions["loops"] = "C" if compiled() is not None else "PyTorch"  # last digits follow from it
     return RunInfo(request, engine.fingerprint, versions, shlex.join(["materium", *sys.argv[1:]]), host or {}, **output)
 
 

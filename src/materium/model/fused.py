@@ -17,7 +17,7 @@ from materium.model import loops
 
 def fusible(x: Tensor) -> bool:
     """Return whether the loops can do what follows from `x`: on a CPU, compiled, and gradients asked for."""
-    return x.requires_grad and x.device.type == "cpu" and x.dtype in loops.NAMES and loops.library() is not None
+    return x.requires_grad and x.device.type == "cpu" and x.dtype in loops.NAMES and loops.compiled() is not None
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -336,3 +336,7 @@ void share(loop *loop, void *const *at, const ptrdiff_t *n, ptrdiff_t rows, ptrd
 
 /* The checksum of this file, by which a library is known that was compiled from another. */
 uint32_t source(void) { return SOURCE; }
+
+/* Numbers of a head, and positions, that there is room for. */
+int widest(void) { return WIDEST; }
+int longest(void) { return LONGEST; }

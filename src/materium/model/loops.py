@@ -27,7 +27,7 @@ NUMBERS_OF_A_THREAD = 2**14
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def compiled() -> ctypes.CDLL | None:
     """Return the compiled loops, or None where there are none, or those of another version of their source."""
     try:
         found = ctypes.CDLL(str(LIBRARY))
@@ -56,9 +56,9 @@ def run(  # noqa: PLR0913, PLR0917 - a loop, its rows, and what it is told
     shape
         Integers, in the loop's order.
     """
-    found = library()
+    found = compiled()
     if found is None:
-        raise RuntimeError("the loops in C are not compiled; ask `library` first")
+        raise RuntimeError("the loops in C are not compiled; ask `compiled` first")
     places = [one.data_ptr() if isinstance(one, torch.Tensor) else ctypes.addressof(one) for one in at]
     pointers = (ctypes.c_void_p * len(places))(*places)
     integers = (ctypes.c_ssize_t * len(shape))(*shape)

@@ -9,14 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from materium.model.loops import NAMES, library, parts_of, run
+from materium.model.loops import NAMES, compiled, parts_of, run
 
 if TYPE_CHECKING:
     from materium.model.attention import KeyValueCache
     from materium.model.transformer import Block, Transformer
-
-WIDEST, LONGEST = 256, 2048
-"""Numbers of a head, and positions, that `loops.c` has room for."""
 
 
 class Layer(NamedTuple):
@@ -79,10 +76,11 @@ class Native:
 
 def native_of(model: Transformer, dtype: torch.dtype, positions: int) -> Native | None:
     """Return the blocks in C for sentences of at most so many positions, or None where PyTorch has to do."""
-    config = model.config
-    able = model.norm.weight.device.type == "cpu" and dtype in NAMES and not model.training
-    fits = config.width // config.heads <= WIDEST and positions <= LONGEST
-    return Native(model, dtype) if library() is not None and able and fits else None
+    found, config = compiled(), model.config
+    if found is None or model.training or model.norm.weight.device.type != "cpu" or dtype not in NAMES:
+        return None
+    fits = config.width // config.heads <= found.widest() and positions <= found.longest()
+    return Native(model, dtype) if fits else None
 
 
 def _layer(block: Block, dtype: torch.dtype) -> Layer:
