@@ -45,8 +45,8 @@ def through(
                 x, positions = x[rows], positions[rows] if len(positions) > 1 else positions
                 cache.keep(rows)
             here, rotation = x[:, start:end], rotary(positions[:, start:end], model.config.width // model.config.heads)
-            if native_ is not None and end - start == 1:
-                here = native_.step(here, rotation, cache)
+            if native_ is not None:
+                here = native_.read(here, rotation, cache)
             else:
                 for block in model.blocks:
                     here = block(here, rotation, cache)
@@ -164,4 +164,4 @@ def test_a_cache_of_another_type_or_size_is_refused() -> None:
     rotation = rotary(torch.zeros(1, 1), 8)
     for like, rows in ((torch.empty(0, dtype=torch.bfloat16), 5), (torch.empty(0), 4)):
         with pytest.raises(ValueError, match="the cache is of"):
-            steps.step(x[:, :1], rotation, KeyValueCache(model.config, rows, 10, like, steps))
+            steps.read(x[:, :1], rotation, KeyValueCache(model.config, rows, 10, like, steps))

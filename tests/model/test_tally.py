@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from crystals import KNOWN
 from materium.convert import formula
@@ -17,7 +18,8 @@ from materium.crystal import GRAMS_PER_CM3
 from materium.elements import masses
 from materium.evaluate.measure import hhi
 from materium.generate.request import Request
-from materium.model.candidates import BROKEN, open_formula
+from materium.model.candidates import BROKEN, Told, open_formula
+from materium.model.conditions import Conditions
 from materium.model.config import WAVES, ModelConfig
 from materium.model.tally import ATOMS, COSINES, LENGTHS, MASS, SUMS, Tally, TallyEncoder
 from materium.model.transformer import Transformer
@@ -85,7 +87,7 @@ def open_of(encoder: TallyEncoder, tokens: tuple[Tensor, Tensor], **conditions: 
     """Return what the features say of room (ln volume) and index (thousands) after the last token."""
     tally = tally_of(encoder, **conditions)
     sums = encoder._sums(*tokens, tally)
-    features = encoder._features(encoder._named(sums), tally.conditions)[0, -1]
+    features = encoder._features(encoder._named(sums), tally.targets)[0, -1]
     return float(features[-1 - 2 * WAVES]), float(features[PLAIN + 1])
 
 
@@ -130,7 +132,7 @@ def test_a_fresh_tally_says_nothing() -> None:
     hidden = torch.randn(1, tokens.shape[1], config.width)
     assert not margin.before.any()
     torch.testing.assert_close(encoder.note(hidden, margin), hidden)
-    scores = encoder.candidates(hidden, roles, margin.sums, margin.conditions)
+    scores = encoder.candidates(hidden, roles, margin.told)
     assert not scores[(scores != 0).logical_and(scores > BROKEN)].any()
 
 
@@ -174,7 +176,7 @@ def test_candidates_are_asked_how_near_they_lead(encoder: TallyEncoder, name: st
     token = torch.tensor([[TOKENIZER.vocab.species_ids[8, -2]]])
     encoder.measure(*_cells())
     sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally))
-    questions = torch.stack(encoder.candidates._numbers(sums, tally.conditions))[:, 0, 0]
+    questions = torch.stack(encoder.candidates._numbers(sums, tally.targets))[:, 0, 0]
     first = {"hhi": 0, "density": 4}[name]
     given, off, distance, gained = questions[first : first + 4]
     assert (given == 1).all()
@@ -203,7 +205,7 @@ def test_a_length_that_fills_the_room_scores_best(encoder: TallyEncoder) -> None
         encoder.candidates.bump.weight[:, encoder.candidates.waves :] = 0.0
         hidden = torch.zeros(*tokens.shape, encoder.told.in_features)
         encoder.candidates.bump_here.weight.zero_()
-        scores = encoder.candidates._lengths(hidden, roles, sums, tally.conditions)[0, -2]
+        scores = encoder.candidates._lengths(hidden, roles, Told(sums, tally.conditions, tally.targets))[0, -2]
     columns = encoder.candidates.columns[TOKENIZER.vocab.first_number :, encoder.candidates.elements :]
     best = int((columns @ scores).argmax())
     right_angled = math.exp(float(sums.mass[0, -1].log()) - math.log(crystal.density / GRAMS_PER_CM3)) / math.exp(
@@ -249,3 +251,32 @@ def test_real_crystals_break_no_rule(encoder: TallyEncoder, name: str, order: Or
     places = torch.nonzero(roles[0] == 2)[:, 0]
     elements = encoder.element_of[torch.from_numpy(tokens)[places]]
     assert not rules[places - 1, elements].any()
+
+
+@pytest.mark.parametrize("told", [{}, {"num_sites": 3}])
+def test_told_nothing_is_a_short_way_and_no_other_one(told: dict[str, int]) -> None:
+    """A second sentence that has targets and a formula takes the long way with the first one, which notes the same."""
+    model, grammar = tiny_model(), grammar_of()
+    tokens, roles = (part[:1].repeat(2, 1) for part in sentences(grammar))
+    assert model.tally is not None
+    plain = Request(conditions=told).told(1)
+    rich = Request(conditions={"density": 3.0, "hhi": 2000, "reduced_formula": "TiO2"}).told(1)
+    slots = rich.elements.shape[1] - plain.elements.shape[1]
+    both = Conditions(
+        torch.cat([plain.scalars, rich.scalars]),
+        torch.cat([functional.pad(plain.elements, (0, slots)), rich.elements]),
+        torch.cat([functional.pad(plain.counts, (0, slots)), rich.counts]),
+        torch.cat([plain.layout, rich.layout]),
+    )
+    head, hidden = torch.randn(1, model.config.width), torch.randn(1, tokens.shape[1], model.config.width)
+    with torch.no_grad():
+        short = model.tally(tokens[:1], roles[:1], Tally(plain, head))
+        long = model.tally(tokens, roles, Tally(both, head.expand(2, -1)))
+        assert short.told.targets is None
+        assert long.told.targets is not None
+        torch.testing.assert_close(short.before, long.before[:1])
+        torch.testing.assert_close(short.after, long.after[:1])
+        alone = model.tally.candidates(hidden, roles[:1], short.told)
+        beside = model.tally.candidates(hidden.expand(2, -1, -1), roles, long.told)
+        torch.testing.assert_close(alone[..., 1:], beside[:1, :, 1:])  # no token is of element 0
+        assert not torch.allclose(alone[..., 1:], beside[1:, :, 1:])

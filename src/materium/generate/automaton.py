@@ -265,13 +265,13 @@ class Keeper:
         """Return the legal tokens less those from which a constraint could not be met.
 
         `legal`, shape (B, part), are those of the part of the vocabulary from token `first` on, for the sentences at
-        `places`, in all of which `role` comes next.
+        `places`, in all of which `role` comes next; one row stands for all where they are alike.
         """
         starts, names = role == self.grammar.first_of_site, role == Role.SPECIES
         if not (starts or names):
             return legal
         table = torch.from_numpy(self._tables(places)).to(legal.device)
-        vocab, result = self.grammar.tokenizer.vocab, legal.clone()
+        vocab, result = self.grammar.tokenizer.vocab, legal.expand(len(places), -1).clone()
         marks, species = vocab.first_species - first, vocab.first_number - first
         if starts:
             result[:, :marks] &= table[:, -1:]

@@ -10,7 +10,7 @@ import torch
 
 from materium.generate import sample
 from materium.generate.automaton import Keeper
-from materium.generate.choice import choose
+from materium.generate.choice import Scores, choose
 from materium.model.attention import KeyValueCache
 from materium.model.native import native_of
 from materium.tokens.vocab import EOS, PAD, SOS, Role
@@ -143,21 +143,26 @@ class Decoding:
 
     def _drawn(self, role: Role, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """A token for each of some sentences in which `role` comes next, and ln p of it."""
-        span, chosen = self.grammar.spans[role], torch.from_numpy(places).to(self.rows.device)
-        legal = self.grammar.mask_at(role, self.state.keep(chosen))
-        logits = believed = sample.mask(self._logits(role, span, chosen), legal)
-        if self.keeper:
-            logits = sample.mask(logits, self.keeper.mask(role, legal, span.start, places))
+        span, chosen = self.grammar.spans[role], self._chosen(places)
+        state, logits = self.state.keep(chosen), self._logits(role, span, chosen)
+        legal = self.grammar.mask_at(role, state)
+        open_ = self.keeper.mask(role, legal, span.start, places) if self.keeper else legal
         uniform = self.uniforms[self.rows[chosen], self.column - 1]
-        place = choose(role, self.grammar, self.request, logits, uniform, self.state.lattice_first[chosen])
+        scores = Scores(logits, legal, open_)
+        place, norm = choose(role, self.grammar, self.request, scores, uniform, state.lattice_first)
         if self.given is not None:
             words = self.given[self.rows[chosen], self.column]
             place = torch.where(words == FREE, place, words - span.start)
-        gained = believed.log_softmax(-1).gather(1, place[:, None])[:, 0]
-        return place + span.start, gained.double()
+        return place + span.start, logits.gather(1, place[:, None])[:, 0].double() - norm
 
-    def _logits(self, role: Role, span: slice, chosen: Tensor) -> Tensor:
-        with _exactly(chosen.device):
+    def _chosen(self, places: NDArray[np.int64]) -> Tensor | slice:
+        """Some of the sentences; all of them, in their order, are not copied."""
+        if np.array_equal(places, np.arange(len(self.rows))):
+            return slice(None)
+        return torch.from_numpy(places).to(self.rows.device)
+
+    def _logits(self, role: Role, span: slice, chosen: Tensor | slice) -> Tensor:
+        with _exactly(self.rows.device):
             scores = [self.model.logits_at(role, span, o.keep(chosen), self.table)[:, 0] for o in self.outlooks]
         if len(scores) == 1:
             return scores[0]

@@ -12,7 +12,7 @@ import torch
 
 from materium.generate import sample
 from materium.generate.automaton import Keeper
-from materium.generate.choice import choose
+from materium.generate.choice import Scores, choose
 from materium.generate.plan import Plan
 from materium.tokens.vocab import SOS, Role
 
@@ -37,10 +37,10 @@ def write_sentence(model: Transformer, grammar: Grammar, request: Request, index
         logits = model.logits(*_last(model, tokens, roles, told))
         if request.guidance != 1:
             logits = sample.guide(logits, model.logits(*_last(model, tokens, roles, untold)), request.guidance)
-        role = Role(int(state.role))
-        logits = sample.mask(logits, keeper.mask(role, grammar.mask(state), 0, np.zeros(1, dtype=int)))
-        span = grammar.spans[role]
-        token = choose(role, grammar, request, logits[:, span], uniform[None], state.lattice_first) + span.start
+        role, legal = Role(int(state.role)), grammar.mask(state)
+        open_, span = keeper.mask(role, legal, 0, np.zeros(1, dtype=int)), grammar.spans[role]
+        scores = Scores(logits[:, span], legal[:, span], open_[:, span])
+        token = choose(role, grammar, request, scores, uniform[None], state.lattice_first)[0] + span.start
         roles = torch.cat([roles, grammar.role_of(state, token)[:, None]], dim=1)
         tokens = torch.cat([tokens, token[:, None]], dim=1)
         state = grammar.advance(state, token)

@@ -29,6 +29,9 @@ class KeyValueCache:
     from memory. Rows with room for what is to come, read in part, took two to three times as long. On other devices,
     where each product must be launched, there is one block.
 
+    The loops in C find the row of each sentence in `rows`: whoever is dropped leaves its place empty. For products of
+    matrices those that stay move up.
+
     `tally` holds the sums over the tokens so far, where the network keeps them.
     """
 
@@ -37,7 +40,7 @@ class KeyValueCache:
     ) -> None:
         """Get ready for `positions` tokens of the type and device of `like`; memory is taken block by block.
 
-        `native` takes the steps of one token, where it is given.
+        `native` reads the tokens, where it is given.
         """
         width = config.width // config.heads
         block = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
@@ -46,18 +49,22 @@ class KeyValueCache:
         self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
         self.like, self.positions, self.native = like, positions, native
         self.blocks: list[Tensor] = []
+        self.rows = torch.arange(batch)
         self.length = 0
         self.tally: Tally | None = None
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all sentences but `rows`; those that keep their place are not copied."""
+        """Drop all sentences but `rows`, each of them once; those that keep their place are not copied."""
+        if self.tally is not None:
+            self.tally.keep(rows)
+        if self.native is not None:
+            self.rows = self.rows[rows]
+            return
         moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
         for block in self.blocks:
             block[:, :, moved] = block[:, :, rows[moved]]
         self.blocks = [block[:, :, : len(rows)] for block in self.blocks]
         self.shape = (*self.shape[:2], len(rows), *self.shape[3:])
-        if self.tally is not None:
-            self.tally.keep(rows)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Store (B, heads, new, d), of the type of the cache, after the `length` positions."""
@@ -75,8 +82,10 @@ class KeyValueCache:
         """Take the memory for positions up to `end`."""
         if end > self.positions:
             raise ValueError(f"{end} positions; room is for {self.positions}")
+        # products take 0 times what stands in places that are not filled, and memory often holds no numbers
+        fresh = self.like.new_zeros if self.native is None else self.like.new_empty
         while len(self.blocks) * self.size < end:
-            self.blocks.append(self.like.new_zeros(self.shape))  # zeros, for 0 times what memory held may be no number
+            self.blocks.append(fresh(self.shape))
 
     def addresses(self, layer: int) -> tuple[list[int], list[int]]:
         """Return where the keys and the values of a layer stand in memory, block by block."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from materium.model.conditions import Conditions
     from materium.model.config import ModelConfig
 
-QUESTIONS = 13
+NUMBERS = 8
+QUESTIONS = 5 + NUMBERS
 RULES = 3
 """What never happens in a sentence that keeps what it was told: see `Candidates._broken`."""
 BROKEN = -6.0
@@ -104,10 +105,10 @@ class Candidates(nn.Module):
         for layer in (self.answer_here, self.bump, self.bump_here):
             nn.init.zeros_(layer.weight)
 
-    def forward(self, hidden: Tensor, roles: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+    def forward(self, hidden: Tensor, roles: Tensor, told: Told) -> Tensor:
         """Return the scores, (B, tokens, elements + waves); `columns` says which token takes which of them."""
-        of_elements = self._elements(hidden, sums, conditions)
-        return torch.cat([of_elements, self._lengths(hidden, roles, sums, conditions).to(of_elements.dtype)], dim=-1)
+        of_elements = self._elements(hidden, told).expand(-1, -1, self.elements)
+        return torch.cat([of_elements, self._lengths(hidden, roles, told).to(of_elements.dtype)], dim=-1)
 
     def at(self, role: Role, span: slice, outlook: Outlook) -> Tensor | None:
         """Return what a part of the vocabulary gains where `role` comes next, (B, tokens, span); None for nothing.
@@ -115,17 +116,23 @@ class Candidates(nn.Module):
         Lengths and angles gain alike, for the roles of the tokens tell them apart.
         """
         if outlook.told is not None and role == Role.SPECIES:
-            return self._elements(outlook.hidden, *outlook.told) @ self.columns[span, : self.elements].T
+            gained, columns = self._elements(outlook.hidden, outlook.told), self.columns[span, : self.elements]
+            return gained * columns.sum(1) if gained.shape[-1] == 1 else gained @ columns.T
         if outlook.told is not None and role in (Role.A, Role.B, Role.C):
-            return self._lengths(outlook.hidden, outlook.roles, *outlook.told) @ self.columns[span, self.elements :].T
+            return self._lengths(outlook.hidden, outlook.roles, outlook.told) @ self.columns[span, self.elements :].T
         return None
 
-    def _elements(self, hidden: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
-        """The scores of the elements, (B, tokens, elements)."""
-        found = open_formula(sums.written, conditions)
-        questions = torch.stack([*self._formula(found, conditions), *self._numbers(sums, conditions)], dim=-1)
-        answers = nn.functional.silu(self.ask(questions))
+    def _elements(self, hidden: Tensor, told: Told) -> Tensor:
+        """The scores of the elements, (B, tokens, elements), or (B, tokens, 1) where no question tells them apart."""
+        sums, conditions, aims = told
         weights = self.answer + self.answer_here(hidden)
+        if aims is None and not conditions.elements.shape[1]:
+            answers = nn.functional.silu(self.ask(self.ask.weight.new_zeros(1, 1, 1, QUESTIONS)))
+            scores = (answers * weights[..., None, :]).sum(-1)
+            return scores + torch.where(_full(sums, conditions), self.rules[-1], 0.0)
+        found = open_formula(sums.written, conditions)
+        questions = torch.stack([*self._formula(found, conditions), *self._numbers(sums, aims)], dim=-1)
+        answers = nn.functional.silu(self.ask(questions))
         scores = (answers * weights[..., None, :]).sum(-1)
         for broken, cost in zip(self._broken(found, sums, conditions), self.rules, strict=True):
             scores = scores + torch.where(broken, cost, 0.0)
@@ -158,9 +165,7 @@ class Candidates(nn.Module):
         first = torch.where(found.lacking > 0, of_slots, torch.inf)
         none = torch.full_like(found.units, torch.inf)[..., None]
         early = ranks[:, None] > torch.cat([first, none], dim=-1).amin(-1, keepdim=True)
-        sites = conditions.scalars[:, scalar_names().index("num_sites"), None, None]
-        full = (sums.atoms[..., None] >= sites).expand_as(early)
-        return self._no_room(found, sums, conditions), early, full
+        return self._no_room(found, sums, conditions), early, _full(sums, conditions).expand_as(early)
 
     def _no_room(self, found: Formula, sums: Sums, conditions: Conditions) -> Tensor:
         """Whether one atom more of each element begins units that do not fit, (B, tokens, elements)."""
@@ -170,9 +175,10 @@ class Candidates(nn.Module):
         units = torch.maximum(begun, found.units[..., None])
         return units * need.sum(1)[:, None, None] > self.max_sites
 
-    def _numbers(self, sums: Sums, conditions: Conditions) -> list[Tensor]:
+    def _numbers(self, sums: Sums, aims: Targets | None) -> list[Tensor]:
         """Eight questions about the index of production and the density, each (B, tokens, elements)."""
-        index, density = targets(conditions)
+        if aims is None:
+            return [sums.mass.new_zeros(*sums.mass.shape, self.elements, dtype=torch.float32)] * NUMBERS
         mass, filled = sums.mass[..., None], sums.filled[..., None]
         after = (sums.weighted[..., None] + self.weights_of * self.production_of) / (mass + self.weights_of).clamp(
             min=1
@@ -180,23 +186,26 @@ class Candidates(nn.Module):
         now = sums.weighted[..., None] / mass.clamp(min=1)
         dense = ((mass + self.weights_of).clamp(min=1) / (filled + sums.volume_of).clamp(min=1)).log()
         dense_now = (mass.clamp(min=1) / filled.clamp(min=1)).log()
-        pairs = ((after, now, index), (dense, dense_now, density))
+        pairs = ((after, now, aims.production), (dense, dense_now, aims.density))
         return [
             question for later, before, target in pairs for question in _closeness(later, before, target[:, None, None])
         ]
 
-    def _lengths(self, hidden: Tensor, roles: Tensor, sums: Sums, conditions: Conditions) -> Tensor:
+    def _lengths(self, hidden: Tensor, roles: Tensor, told: Told) -> Tensor:
         """Waves of the room for the next length: of what the density leaves, or of what the species fill."""
-        _, density = targets(conditions)
-        wanted = sums.mass.clamp(min=1).log() - density[:, None]
-        told = ~wanted.isnan()
+        sums, aims = told.sums, told.targets
+        wanted, given = sums.filled.clamp(min=1).log(), roles.new_zeros(1, dtype=torch.bool)
+        if aims is not None:
+            by_density = sums.mass.clamp(min=1).log() - aims.density[:, None]
+            given = ~by_density.isnan()
+            wanted = torch.where(given, by_density, wanted)
         left = torch.zeros_like(wanted)
         for role, count in LENGTHS_LEFT.items():
             left = torch.where(roles == role, float(count), left)
-        room = (torch.where(told, wanted, sums.filled.clamp(min=1).log()) - sums.volume) / left.clamp(min=1)
+        room = (wanted - sums.volume) / left.clamp(min=1)
         turns = (2 * math.pi / (self.high - self.low)) * torch.arange(1, self.waves + 1, device=roles.device)
         angles = ((room - self.low)[..., None] * turns).float()
-        bump = self.bump(2 * roles + told) + self.bump_here(hidden)
+        bump = self.bump(2 * roles + given) + self.bump_here(hidden)
         along, across = bump.chunk(2, dim=-1)
         sine, cosine = angles.sin(), angles.cos()
         result = torch.cat([along * sine - across * cosine, along * cosine + across * sine], dim=-1)
@@ -226,7 +235,7 @@ class Sums(NamedTuple):
     written: Tensor
     volume_of: Tensor
 
-    def keep(self, rows: Tensor) -> Sums:
+    def keep(self, rows: Tensor | slice) -> Sums:
         """Return the sums of some sentences."""
         return Sums._make([*(part[rows] for part in self[:-1]), self.volume_of])
 
@@ -235,11 +244,31 @@ class Sums(NamedTuple):
         return Sums._make([*(part[rows, columns][:, None] for part in self[:-1]), self.volume_of])
 
 
+class Targets(NamedTuple):
+    """The index of production over 1000 and ln of the density in u/Å³ that are told, (B,), NaN where none is."""
+
+    production: Tensor
+    density: Tensor
+
+    def keep(self, rows: Tensor | slice) -> Targets:
+        """Return the targets of some sentences."""
+        return Targets(self.production[rows], self.density[rows])
+
+
 class Told(NamedTuple):
-    """What stands up to each token, and what the sentences are told."""
+    """What stands up to each token, and what the sentences are told; no targets where none has any."""
 
     sums: Sums
     conditions: Conditions
+    targets: Targets | None
+
+    def keep(self, rows: Tensor | slice) -> Told:
+        """Return what some sentences are told."""
+        return Told(self.sums.keep(rows), self.conditions[rows], self.targets and self.targets.keep(rows))
+
+    def at(self, rows: Tensor, columns: Tensor) -> Told:
+        """Return what single tokens are told, sentences of one token each."""
+        return Told(self.sums.at(rows, columns), self.conditions[rows], self.targets and self.targets.keep(rows))
 
 
 class Outlook(NamedTuple):
@@ -257,23 +286,28 @@ class Outlook(NamedTuple):
     roles: Tensor
     told: Told | None = None
 
-    def keep(self, rows: Tensor) -> Outlook:
+    def keep(self, rows: Tensor | slice) -> Outlook:
         """Return the outlook of some sentences."""
-        told = self.told and Told(self.told.sums.keep(rows), self.told.conditions[rows])
-        return Outlook(self.hidden[rows], self.roles[rows], told)
+        return Outlook(self.hidden[rows], self.roles[rows], self.told and self.told.keep(rows))
 
     def at(self, chosen: Tensor) -> Outlook:
         """Return the outlook of single tokens, where `chosen`, (B, tokens), is true: a sentence of one token each."""
         rows, columns = chosen.nonzero(as_tuple=True)  # once: a mask would be turned into them for each part
-        told = self.told and Told(self.told.sums.at(rows, columns), self.told.conditions[rows])
+        told = self.told and self.told.at(rows, columns)
         return Outlook(self.hidden[rows, columns][:, None], self.roles[rows, columns][:, None], told)
 
 
-def targets(conditions: Conditions) -> tuple[Tensor, Tensor]:
-    """Return the index of production over 1000 and ln of the density in u/Å³ that are told, (B,), NaN where none is."""
+def targets(conditions: Conditions) -> Targets | None:
+    """Return what the candidates' numbers are compared with; None where no sentence is told any."""
     scalars = {name: conditions.scalars[:, i].double() for i, name in enumerate(scalar_names())}
     density = scalars["density"].clamp(min=1e-3) * (table()["density"].scale / GRAMS_PER_CM3)
-    return scalars["hhi"] * (table()["hhi"].scale / 1000), density.log()
+    found = Targets(scalars["hhi"] * (table()["hhi"].scale / 1000), density.log())
+    return None if bool(torch.cat(found).isnan().all()) else found
+
+
+def _full(sums: Sums, conditions: Conditions) -> Tensor:
+    """Whether the number of sites that was told is reached, (B, tokens, 1)."""
+    return sums.atoms[..., None] >= conditions.scalars[:, scalar_names().index("num_sites"), None, None]
 
 
 def _ranks(elements: int) -> Tensor:

@@ -2,6 +2,7 @@
 
    PyTorch takes several passes for each of them, and reads keys and values by products of a single row. Numbers are
    float or bfloat16, sums float. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define WIDEST 256   /* numbers of a head */
 #define LONGEST 2048 /* positions */
+#define LINE 64      /* bytes that memory gives at once */
+#define GROUP 64     /* shares of tokens that are summed on the way to one of them */
 
 typedef uint16_t bfloat16;
 
@@ -104,30 +107,44 @@ INLINE float exponential(float x) {
       for (ptrdiff_t i = 0; i < width; i++) mixed[i] += shares[p] * widen_##T(values[p * width + i]);                  \
   }
 
+/* Ask for the keys and values of the head after this one: one head's are one stream, whose beginning a processor waits
+   for. `known` are filled of the block. */
+#define FETCH(T)                                                                                                       \
+  INLINE void fetch_##T(const T *keys, const T *values, ptrdiff_t known, ptrdiff_t width) {                            \
+    for (ptrdiff_t i = 0; i < known * width; i += LINE / (ptrdiff_t)sizeof(T)) {                                       \
+      __builtin_prefetch(keys + i);                                                                                    \
+      __builtin_prefetch(values + i);                                                                                  \
+    }                                                                                                                  \
+  }
+
 /* Turn the queries and keys of `qkv` (rows, heads + 2 kv_heads, width) by the rotary angles (`turn` apart from row to
    row), store key and value at position `length` of the cache, and write what each query takes of all positions to
-   `out` (rows, heads, width). `keys` and `values` point to the blocks of this layer, (rows, kv_heads, size, width). */
+   `out` (rows, heads, width). `keys` and `values` point to the blocks of this layer, (places, kv_heads, size, width), in
+   which each row has its place. */
 #define ATTEND(T)                                                                                                      \
-  INLINE void attend_by_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn, T *const *keys,      \
-                            T *const *values, ptrdiff_t from, ptrdiff_t to, ptrdiff_t heads, ptrdiff_t kv_heads,       \
-                            ptrdiff_t width, ptrdiff_t size, ptrdiff_t length, T *out) {                               \
-    const ptrdiff_t group = heads / kv_heads, last = length / size, place = length % size * width;                     \
+  INLINE void attend_by_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn,                      \
+                            const int64_t *places, T *const *keys, T *const *values, ptrdiff_t from, ptrdiff_t to,     \
+                            ptrdiff_t heads, ptrdiff_t kv_heads, ptrdiff_t width, ptrdiff_t size, ptrdiff_t length,    \
+                            T *out) {                                                                                  \
+    const ptrdiff_t group = heads / kv_heads, last = length / size, filled = length % size, apart = size * width;      \
     const float scale = 1.0f / sqrtf((float)width);                                                                    \
     float turned[WIDEST], mixed[WIDEST], shares[LONGEST];                                                              \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       const T *own = qkv + row * (heads + 2 * kv_heads) * width;                                                       \
       const float *c = cosine + row * turn, *s = sine + row * turn;                                                    \
       for (ptrdiff_t h = 0; h < kv_heads; h++) {                                                                       \
-        const ptrdiff_t start = (row * kv_heads + h) * size * width;                                                   \
+        const ptrdiff_t start = (places[row] * kv_heads + h) * apart, now = start + filled * width;                    \
+        const ptrdiff_t after = h + 1 < kv_heads ? start + apart : row + 1 < to ? places[row + 1] * kv_heads * apart : -1;\
         const T *key = own + (heads + h) * width;                                                                      \
         turn_##T(key, c, s, 1.0f, width, turned);                                                                      \
-        for (ptrdiff_t i = 0; i < width; i++) keys[last][start + place + i] = narrow_##T(turned[i]);                   \
-        memcpy(values[last] + start + place, key + kv_heads * width, (size_t)width * sizeof(T));                       \
+        for (ptrdiff_t i = 0; i < width; i++) keys[last][now + i] = narrow_##T(turned[i]);                             \
+        memcpy(values[last] + now, key + kv_heads * width, (size_t)width * sizeof(T));                                 \
+        for (ptrdiff_t block = 0; block <= last && after >= 0; block++)                                                \
+          fetch_##T(keys[block] + after, values[block] + after, block < last ? size : filled + 1, width);              \
         for (ptrdiff_t g = h * group; g < (h + 1) * group; g++) {                                                      \
           turn_##T(own + g * width, c, s, scale, width, turned);                                                       \
           for (ptrdiff_t block = 0; block <= last; block++)                                                            \
-            scores_##T(turned, keys[block] + start, block < last ? size : length % size + 1, width,                    \
-                       shares + block * size);                                                                         \
+            scores_##T(turned, keys[block] + start, block < last ? size : filled + 1, width, shares + block * size);   \
           float top = shares[0], total = 0;                                                                            \
           for (ptrdiff_t p = 1; p <= length; p++) top = shares[p] > top ? shares[p] : top;                             \
           for (ptrdiff_t p = 0; p <= length; p++) {                                                                    \
@@ -136,25 +153,25 @@ INLINE float exponential(float x) {
           }                                                                                                            \
           for (ptrdiff_t i = 0; i < width; i++) mixed[i] = 0;                                                          \
           for (ptrdiff_t block = 0; block <= last; block++)                                                            \
-            mix_##T(shares + block * size, values[block] + start, block < last ? size : length % size + 1, width,      \
-                    mixed);                                                                                            \
+            mix_##T(shares + block * size, values[block] + start, block < last ? size : filled + 1, width, mixed);     \
           for (ptrdiff_t i = 0; i < width; i++) out[(row * heads + g) * width + i] = narrow_##T(mixed[i] / total);     \
         }                                                                                                              \
       }                                                                                                                \
     }                                                                                                                  \
   }                                                                                                                    \
-  INLINE void attend_rows_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn, T *const *keys,         \
-                         T *const *values, ptrdiff_t from, ptrdiff_t to, ptrdiff_t heads, ptrdiff_t kv_heads,          \
-                         ptrdiff_t width, ptrdiff_t size, ptrdiff_t length, T *out) {                                  \
+  INLINE void attend_rows_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn,                    \
+                              const int64_t *places, T *const *keys, T *const *values, ptrdiff_t from, ptrdiff_t to,   \
+                              ptrdiff_t heads, ptrdiff_t kv_heads, ptrdiff_t width, ptrdiff_t size, ptrdiff_t length,  \
+                              T *out) {                                                                                \
     if (width == 64) /* a number that the compiler knows */                                                            \
-      attend_by_##T(qkv, cosine, sine, turn, keys, values, from, to, heads, kv_heads, 64, size, length, out);          \
+      attend_by_##T(qkv, cosine, sine, turn, places, keys, values, from, to, heads, kv_heads, 64, size, length, out);  \
     else                                                                                                               \
-      attend_by_##T(qkv, cosine, sine, turn, keys, values, from, to, heads, kv_heads, width, size, length, out);       \
+      attend_by_##T(qkv, cosine, sine, turn, places, keys, values, from, to, heads, kv_heads, width, size, length, out);\
   }
 
 /* Add `more` to `x`, both (rows, width), and write RMSNorm(x) * weight to `out`. */
 #define ADD_NORM(T)                                                                                                    \
-  INLINE void add_norm_rows_##T(float *restrict x, const T *restrict more, const float *restrict weight, float eps,         \
+  INLINE void add_norm_rows_##T(float *restrict x, const T *restrict more, const float *restrict weight, float eps,    \
                            ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {                           \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       float *own = x + row * width, total = 0;                                                                         \
@@ -169,7 +186,7 @@ INLINE float exponential(float x) {
 
 /* SwiGLU: gates and values side by side in `up`, (rows, 2 width), to `out`, (rows, width). */
 #define SWIGLU(T)                                                                                                      \
-  INLINE void swiglu_rows_##T(const T *restrict up, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {       \
+  INLINE void swiglu_rows_##T(const T *restrict up, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict out) {  \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       const T *gates = up + 2 * row * width, *values = gates + width;                                                  \
       for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
@@ -181,7 +198,7 @@ INLINE float exponential(float x) {
 
 /* RMSNorm(x) * weight of `x` (rows, width) to `out`; one over the root of each row's mean square to `inverse`. */
 #define NORM(T)                                                                                                        \
-  INLINE void norm_rows_##T(const float *restrict x, const float *restrict weight, float eps, ptrdiff_t from, ptrdiff_t to, \
+  INLINE void norm_rows_##T(const float *restrict x, const float *restrict weight, float eps, ptrdiff_t from, ptrdiff_t to,\
                        ptrdiff_t width, float *restrict inverse, T *restrict out) {                                    \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       const float *own = x + row * width;                                                                              \
@@ -195,7 +212,7 @@ INLINE float exponential(float x) {
 /* The gradients of `norm`: of x, and of the weight, row by row of `parts` (threads, width), which the caller adds up.
    `part` is the row of this thread. */
 #define NORM_BACKWARD(T)                                                                                               \
-  INLINE void norm_backward_rows_##T(const T *restrict grad, const float *restrict x, const float *restrict weight,         \
+  INLINE void norm_backward_rows_##T(const T *restrict grad, const float *restrict x, const float *restrict weight,    \
                                 const float *restrict inverse, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width,          \
                                 float *restrict grad_x, float *restrict parts, ptrdiff_t part) {                       \
     float *of_weight = parts + part * width;                                                                           \
@@ -214,7 +231,7 @@ INLINE float exponential(float x) {
 
 /* The gradient of `swiglu` at `up`, (rows, 2 width), from that of its result, (rows, width). */
 #define SWIGLU_BACKWARD(T)                                                                                             \
-  INLINE void swiglu_backward_rows_##T(const T *restrict grad, const T *restrict up, ptrdiff_t from, ptrdiff_t to,          \
+  INLINE void swiglu_backward_rows_##T(const T *restrict grad, const T *restrict up, ptrdiff_t from, ptrdiff_t to,     \
                                   ptrdiff_t width, T *restrict grad_up) {                                              \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       const T *gates = up + 2 * row * width, *values = gates + width;                                                  \
@@ -263,6 +280,8 @@ SCORES(float)
 SCORES(bfloat16)
 MIX(float)
 MIX(bfloat16)
+FETCH(float)
+FETCH(bfloat16)
 ATTEND(float)
 ATTEND(bfloat16)
 ADD_NORM(float)
@@ -278,6 +297,87 @@ SWIGLU_BACKWARD(bfloat16)
 HEADS(float)
 HEADS(bfloat16)
 
+/* Shares of `n` tokens, the greatest 1 and those that are not allowed 0, at a temperature, 1 over which is `inverse`; the
+   score of the token `marked` is raised by `raised` before. Returns the greatest score. */
+INLINE float weigh(const float *restrict scores, const uint8_t *restrict allowed, ptrdiff_t n, float inverse,
+                   ptrdiff_t marked, float raised, float *restrict shares) {
+  const int counts = marked >= 0 && marked < n && allowed[marked];
+  float top = counts ? scores[marked] + raised : -FLT_MAX;
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const float score = allowed[i] && i != marked ? scores[i] : -FLT_MAX;
+    top = score > top ? score : top;
+  }
+  for (ptrdiff_t i = 0; i < n; i++) shares[i] = exponential((scores[i] - top) * inverse) * (float)allowed[i];
+  if (counts) shares[marked] = exponential((scores[marked] + raised - top) * inverse);
+  return top;
+}
+
+INLINE double sum(const float *shares, ptrdiff_t n) {
+  double total = 0;
+  for (ptrdiff_t i = 0; i < n; i++) total += shares[i];
+  return total;
+}
+
+INLINE double total_of(const float *shares, ptrdiff_t n) {
+  double total = 0;
+  for (ptrdiff_t i = 0; i < n; i += GROUP) total += sum(shares + i, n - i < GROUP ? n - i : GROUP);
+  return total;
+}
+
+/* The token at which the sum of the shares passes `uniform` times their total; only one that has a share. */
+INLINE ptrdiff_t pick(const float *shares, ptrdiff_t n, double total, double uniform) {
+  double below = uniform * total, passed = 0;
+  if (below >= total) below = nextafter(total, 0);
+  ptrdiff_t start = 0;
+  for (; start + GROUP < n; start += GROUP) {
+    const double more = sum(shares + start, GROUP);
+    if (passed + more > below) break;
+    passed += more;
+  }
+  ptrdiff_t last = start;
+  for (ptrdiff_t i = start; i < n && i < start + GROUP && passed <= below; i++)
+    if (shares[i] > 0) passed += shares[i], last = i;
+  return last;
+}
+
+/* A place less than `size` beside an axis of so many points, on the axis. */
+INLINE ptrdiff_t around(ptrdiff_t at, ptrdiff_t size) { return at < 0 ? at + size : at >= size ? at - size : at; }
+
+/* One token of `n` for each row, as choice.py says it. `legal` and `open`, (rows, n) or with `legal_apart` or
+   `open_apart` 0 one row for all, say what the grammar and what the request allows. `settings` are ln odds of the token
+   `marked` of each row, 1 over the temperature, 1 over that near the place (0: nothing is drawn again), and how much
+   finer the second number is. Writes the places, and ln of the sum of exp(score) over the legal tokens. */
+INLINE void choose_rows(const float *scores, const uint8_t *legal, ptrdiff_t legal_apart, const uint8_t *open,
+                        ptrdiff_t open_apart, const double *uniform, const int64_t *marked, const double *settings,
+                        ptrdiff_t from, ptrdiff_t to, ptrdiff_t n, ptrdiff_t first, ptrdiff_t size, ptrdiff_t reach,
+                        ptrdiff_t cyclic, float *room, int64_t *places, double *norms) {
+  float *shares = room, *near = room + n;
+  const float raised = (float)settings[0], inverse = (float)settings[1], again = (float)settings[2];
+  for (ptrdiff_t row = from; row < to; row++) {
+    const float *own = scores + row * n;
+    const uint8_t *allowed = open + row * open_apart;
+    float top = weigh(own, legal + row * legal_apart, n, 1.0f, -1, 0.0f, shares);
+    norms[row] = log(total_of(shares, n)) + top;
+    weigh(own, allowed, n, inverse, marked[row], raised, shares);
+    ptrdiff_t place = pick(shares, n, total_of(shares, n), uniform[row]);
+    if (again > 0 && place >= first) {
+      const double finer = uniform[row] * settings[3];
+      float highest = -FLT_MAX;
+      for (ptrdiff_t i = -reach; i <= reach; i++) {
+        const ptrdiff_t at = place - first + i, turned = first + around(at, size);
+        const int there = (cyclic || (at >= 0 && at < size)) && allowed[turned];
+        near[i + reach] = there ? own[turned] + (turned == marked[row] ? raised : 0.0f) : -FLT_MAX;
+        highest = near[i + reach] > highest ? near[i + reach] : highest;
+      }
+      for (ptrdiff_t i = 0; i <= 2 * reach; i++)
+        near[i] = exponential((near[i] - highest) * again) * (float)(near[i] > -FLT_MAX);
+      const ptrdiff_t second = pick(near, 2 * reach + 1, total_of(near, 2 * reach + 1), finer - floor(finer));
+      place = first + around(place - first + second - reach, size);
+    }
+    places[row] = place;
+  }
+}
+
 /* All loops are called alike: with pointers, integers, and the rows of one part of several. */
 typedef void loop(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t to, ptrdiff_t part);
 #define LOOP(NAME, ...)                                                                                                \
@@ -290,12 +390,18 @@ typedef void loop(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t
     NAME##_rows_bfloat16(__VA_ARGS__);                                                                                 \
   }
 
-LOOP(attend, at[0], at[1], at[2], n[0], at[3], at[4], from, to, n[1], n[2], n[3], n[4], n[5], at[5])
+LOOP(attend, at[0], at[1], at[2], n[0], at[3], at[4], at[5], from, to, n[1], n[2], n[3], n[4], n[5], at[6])
 LOOP(add_norm, at[0], at[1], at[2], *(const float *)at[3], from, to, n[0], at[4])
 LOOP(swiglu, at[0], from, to, n[0], at[1])
 LOOP(norm, at[0], at[1], *(const float *)at[2], from, to, n[0], at[3], at[4])
 LOOP(norm_backward, at[0], at[1], at[2], at[3], from, to, n[0], at[4], at[5], part)
 LOOP(swiglu_backward, at[0], at[1], from, to, n[0], at[2])
+EXPORT void choose_float(void *const *at, const ptrdiff_t *n, ptrdiff_t from, ptrdiff_t to, ptrdiff_t part) {
+  float *room = (float *)at[6] + part * n[7];
+  choose_rows(at[0], at[1], n[0], at[2], n[1], at[3], at[4], at[5], from, to, n[2], n[3], n[4], n[5], n[6], room, at[7],
+              at[8]);
+}
+
 LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], n[5], at[3])
 
 /* The threads of PyTorch's own OpenMP, if it has one of GNU's kind: others would run beside them, which wait spinning. */

@@ -32,6 +32,7 @@ def compiled() -> ctypes.CDLL | None:
     try:
         found = ctypes.CDLL(str(LIBRARY))
         found.source.restype = ctypes.c_uint32
+        found.share.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_ssize_t] * 2
         return found if found.source() == crc32(SOURCE.read_bytes()) else None
     except (OSError, AttributeError):
         return None
@@ -42,25 +43,34 @@ def parts_of(rows: int, numbers: int) -> int:
     return max(1, min(torch.get_num_threads(), rows * numbers // NUMBERS_OF_A_THREAD, rows))
 
 
+class Loop:
+    """A loop with what it works on, to be run as often as that changes in place."""
+
+    def __init__(
+        self, name: str, dtype: torch.dtype, at: Sequence[Tensor | ctypes.Array[Any]], shape: Sequence[int]
+    ) -> None:
+        """Take contiguous tensors, and arrays of C, and integers, both in the loop's order."""
+        found = compiled()
+        if found is None:
+            raise RuntimeError("the loops in C are not compiled; ask `compiled` first")
+        self.share, self.loop, self.at = found.share, getattr(found, f"{name}_{NAMES[dtype]}"), list(at)
+        self.pointers = (ctypes.c_void_p * len(at))()
+        self.integers = (ctypes.c_ssize_t * len(shape))(*shape)
+        for place, one in enumerate(at):
+            self.put(place, one)
+
+    def put(self, place: int, one: Tensor | ctypes.Array[Any]) -> None:
+        """Work on another tensor, or array, from now on."""
+        self.at[place] = one
+        self.pointers[place] = one.data_ptr() if isinstance(one, torch.Tensor) else ctypes.addressof(one)
+
+    def __call__(self, rows: int, parts: int) -> None:
+        """Run over so many rows in so many threads; `parts_of` says how many are worth it."""
+        self.share(self.loop, self.pointers, self.integers, rows, parts)
+
+
 def run(  # noqa: PLR0913, PLR0917 - a loop, its rows, and what it is told
     name: str, dtype: torch.dtype, rows: int, parts: int, at: Sequence[Tensor | ctypes.Array[Any]], shape: Sequence[int]
 ) -> None:
-    """Run a loop over all rows, in several threads.
-
-    Parameters
-    ----------
-    parts
-        How many; `parts_of` says what is worth it.
-    at
-        Contiguous tensors, and arrays of C, in the loop's order.
-    shape
-        Integers, in the loop's order.
-    """
-    found = compiled()
-    if found is None:
-        raise RuntimeError("the loops in C are not compiled; ask `compiled` first")
-    places = [one.data_ptr() if isinstance(one, torch.Tensor) else ctypes.addressof(one) for one in at]
-    pointers = (ctypes.c_void_p * len(places))(*places)
-    integers = (ctypes.c_ssize_t * len(shape))(*shape)
-    loop = getattr(found, f"{name}_{NAMES[dtype]}")
-    found.share(loop, pointers, integers, ctypes.c_ssize_t(rows), ctypes.c_ssize_t(parts))
+    """Run a loop once; see `Loop`."""
+    Loop(name, dtype, at, shape)(rows, parts)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from materium.elements import masses, production
-from materium.model.candidates import Candidates, Sums, open_formula, targets
+from materium.model.candidates import Candidates, Sums, Told, open_formula, targets
 from materium.model.conditions import waves
 from materium.model.config import WAVES
 from materium.properties import scalar_names
@@ -26,6 +26,7 @@ from materium.tokens.vocab import Role
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from materium.model.candidates import Targets
     from materium.model.conditions import Conditions
     from materium.model.config import ModelConfig
 
@@ -67,11 +68,16 @@ class Tally:
     sums: Tensor | None = None
     told: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        """Look once whether any sentence has a target, for on other devices the host has to wait for it."""
+        self.targets = targets(self.conditions)
+
     def keep(self, rows: Tensor) -> None:
         """Drop all sentences but `rows`."""
         self.conditions, self.head = self.conditions[rows], self.head[rows]
         self.sums = None if self.sums is None else self.sums[rows]
         self.told = None if self.told is None else self.told[rows]
+        self.targets = self.targets and self.targets.keep(rows)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,7 @@ class Margin:
     before: Tensor
     after: Tensor
     seen: Tensor
-    sums: Sums
-    conditions: Conditions
+    told: Told
 
 
 class TallyEncoder(nn.Module):
@@ -141,13 +146,13 @@ class TallyEncoder(nn.Module):
         sums = self._sums(tokens, roles, tally)
         tally.sums = sums[:, -1]
         named = self._named(sums)
-        value, gate = self.hidden(self._features(named, tally.conditions)).chunk(2, dim=-1)
+        value, gate = self.hidden(self._features(named, tally.targets)).chunk(2, dim=-1)
         seen = value * nn.functional.silu(gate + self.role(roles))
         left = self.left(_left(named.atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
         both = self.out(seen) + left + self._formula(named.written, tally.conditions)
         before, after = both.chunk(2, dim=-1)
         tally.told = self.told(tally.head)[:, None] if tally.told is None else tally.told
-        return Margin(before + tally.told, after, seen, named, tally.conditions)
+        return Margin(before + tally.told, after, seen, Told(named, tally.conditions, tally.targets))
 
     def note(self, hidden: Tensor, margin: Margin) -> Tensor:
         """Return what stands after each token, (B, tokens, width), with what is noted at it.
@@ -181,14 +186,15 @@ class TallyEncoder(nn.Module):
         count = torch.bincount(self.element_of, minlength=len(total))
         return (total / count.clamp(min=1)).double()
 
-    def _features(self, sums: Sums, conditions: Conditions) -> Tensor:
+    def _features(self, sums: Sums, aims: Targets | None) -> Tensor:
         """Sums, and their distance from the density and the index that are told, (B, tokens, features)."""
         ln_mass, ln_filled, index = sums.mass.log1p(), sums.filled.log1p(), sums.weighted / sums.mass.clamp(min=1)
-        hhi, density = targets(conditions)
         plain = torch.stack([sums.atoms.log1p(), ln_mass / 4, ln_filled / 4, sums.volume / 4, index / 4], dim=-1)
-        wanted = ln_mass - density[:, None]
+        if aims is None:
+            return nn.functional.pad(plain.float(), (0, self.hidden.in_features - plain.shape[-1]))
+        wanted = ln_mass - aims.density[:, None]
         parts = [
-            _given(index - hhi[:, None], waves),
+            _given(index - aims.production[:, None], waves),
             _given(wanted - ln_filled, waves),
             _given(wanted - sums.volume, self._grid_waves),
         ]
@@ -201,6 +207,8 @@ class TallyEncoder(nn.Module):
 
     def _formula(self, written: Tensor, conditions: Conditions) -> Tensor:
         """What the formula or the chemical system still lacks, (B, tokens, 2 width)."""
+        if not conditions.elements.shape[1]:
+            return self.units.weight[0].expand(*written.shape[:2], -1)
         found = open_formula(written, conditions)
         lacking = found.lacking.to(self.lacking.weight.dtype)
         state = 2 * found.units.long().clamp(max=MAX_UNITS) - 1 + found.done

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from materium.model import fused
 from materium.model.attention import Attention, KeyValueCache, rotary
-from materium.model.candidates import Outlook, Told
+from materium.model.candidates import Outlook
 from materium.model.conditions import ConditionEncoder, Conditions
 from materium.model.config import WAVES
 from materium.model.dropout import Dropout
@@ -124,7 +124,7 @@ class Transformer(nn.Module):
         outlook = self.read(tokens, roles, conditions, cache, table)
         if self.tally is None or outlook.told is None:
             return outlook.hidden, table
-        scores = self.tally.candidates(outlook.hidden, roles, *outlook.told)
+        scores = self.tally.candidates(outlook.hidden, roles, outlook.told)
         return torch.cat([outlook.hidden, scores.to(outlook.hidden.dtype)], dim=-1), table
 
     def read(
@@ -143,8 +143,8 @@ class Transformer(nn.Module):
             prefix = before.shape[1]
             x = torch.cat([before.to(x.dtype), x], dim=1)
         rotation = rotary(self._positions(roles, prefix, start), self.config.width // self.config.heads)
-        if cache is not None and cache.native is not None and x.shape[1] == 1:
-            x = cache.native.step(x, rotation, cache)
+        if cache is not None and cache.native is not None:
+            x = cache.native.read(x, rotation, cache)
         else:
             for block in self.blocks:
                 x = block(x, rotation, cache)
@@ -153,7 +153,7 @@ class Transformer(nn.Module):
         hidden = self.norm(x[:, prefix:])
         if self.tally is None or margin is None:
             return Outlook(hidden, roles)
-        return Outlook(self.tally.note(hidden, margin), roles, Told(margin.sums, margin.conditions))
+        return Outlook(self.tally.note(hidden, margin), roles, margin.told)
 
     def table(self) -> Tensor:
         """Return the vectors of all tokens, (tokens, width); a tally adds columns for the scores of candidates."""

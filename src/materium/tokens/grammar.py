@@ -50,7 +50,7 @@ class State:
     lattice_first: Tensor
     points: Tensor
 
-    def keep(self, rows: Tensor) -> State:
+    def keep(self, rows: Tensor | slice) -> State:
         """Return the state of some of the sentences."""
         return State(*(getattr(self, f.name)[rows] for f in fields(self)))
 
@@ -99,17 +99,20 @@ class Grammar:
         return mask
 
     def mask_at(self, role: Role, state: State) -> Tensor:
-        """Return what `mask` does, within `spans[role]`, for sentences in all of which `role` comes next."""
+        """Return what `mask` does, within `spans[role]`, for sentences in all of which `role` comes next.
+
+        One row stands for all sentences where they are alike.
+        """
         span, first = self.spans[role], self.tokenizer.vocab.first_number
-        mask = self.legal[role, span].repeat(len(state.role), 1)
+        mask = self.legal[role, span][None]
         if role == self.first_of_site:
-            mask &= (state.sites < self.tokenizer.config.max_sites)[:, None]
+            mask = mask & (state.sites < self.tokenizer.config.max_sites)[:, None]
             end = self.end(state.lattice_first) - span.start
             mask.scatter_(1, end[:, None], (state.sites > 0)[:, None])
         if role == Role.GAMMA:
-            mask &= self._open_gamma(state.angles)[:, span.start - first :]
+            mask = mask & self._open_gamma(state.angles)[:, span.start - first :]
         if role == Role.Z and self.reach >= 0:
-            mask &= ~self._taken(state)
+            mask = mask & ~self._taken(state)
         return mask
 
     def end(self, lattice_first: Tensor) -> Tensor:
@@ -172,11 +175,11 @@ class Grammar:
         near = (torch.minimum(apart, bins - apart) <= self.reach).all(dim=2)
         earlier = torch.arange(state.points.shape[1], device=self.device) < state.sites[:, None]
         blocking = near & earlier & (state.role == Role.Z)[:, None]
-        reach = torch.arange(-self.reach, self.reach + 1, device=self.device)
-        around = (state.points[:, :, 2:] + reach) % bins
-        counts = torch.zeros(len(rows), bins, dtype=torch.long, device=self.device)
-        counts.scatter_add_(1, around.flatten(1), blocking[:, :, None].expand_as(around).flatten(1).long())
-        taken = counts > 0
+        lowest, more = (state.points[:, :, 2] - self.reach) % bins, blocking.to(torch.int8)
+        changes = torch.zeros(len(rows), 2 * bins, dtype=torch.int8, device=self.device)
+        changes.scatter_add_(1, lowest, more).scatter_add_(1, lowest + 2 * self.reach + 1, -more)
+        within = changes.cumsum(1, dtype=torch.int8) > 0  # on an axis that goes around twice, for what passes its end
+        taken = within[:, :bins] | within[:, bins:]
         return taken & ~taken.all(dim=1, keepdim=True)  # a full column would leave no token: better close than stuck
 
     def _legal(self) -> Tensor:
