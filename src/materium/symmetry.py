@@ -7,6 +7,7 @@ lists the ways that remain once the cell is primitive, standard and Niggli-reduc
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -33,10 +34,14 @@ COMPARISON_GRID = 1008
 """Settings are compared on this grid, so that rounding noise cannot decide; 24 divides it."""
 FINER = 32
 """Settings that the comparison grid cannot tell apart are compared on one that is finer by this factor."""
-ORIGIN_DENOMINATOR = 48
+ORIGIN_FACTORS = (16, 3)
+"""Coprime."""
+ORIGIN_DENOMINATOR = math.prod(ORIGIN_FACTORS)
 """Origins that normalisers leave open are multiples of 1/48 in a primitive basis (International Tables A, 3.5.2)."""
 _STATE_OFFSET = 64
 _STATE_STRIDE = 128
+_CODE_STRIDE = 64
+"""Twice what an entry of a matrix that is told apart by its code stays below."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +201,7 @@ def _origins(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     translations = np.round(np.array(operations.translations) * ORIGIN_DENOMINATOR).astype(np.int64)
     polar = rotations.mean(axis=0)
     generators = _generators(rotations)
-    pairs = zip(*_normalising(rotations, generators), strict=True)
-    targets = np.stack([_mismatch(p, inverse, rotations, translations, generators) for p, inverse in pairs])
+    targets = _mismatches(*_normalising(rotations, generators), rotations, translations, generators)
     equations = np.concatenate([np.eye(3, dtype=np.int64) - rotations[g] for g in generators])
     found = [_solutions(equations, target) for target in np.unique(targets, axis=0)]
     shifts = np.concatenate(found) / ORIGIN_DENOMINATOR
@@ -208,18 +212,26 @@ def _origins(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _solutions(equations: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All s, in units of 1/48, with `equations` @ s = `target` modulo 48; each equation thins out those left."""
-    left = _origin_grid()
-    for equation, value in zip(equations, target, strict=True):
-        if equation.any() or value:
-            left = left[(left @ equation - value) % ORIGIN_DENOMINATOR == 0]
-    return left
+    """All s, in units of 1/48, with `equations` @ s = `target` modulo 48, ascending, shape (k, 3).
+
+    By the Chinese remainder theorem they are the pairs of those modulo 16 and modulo 3, of which few must be tried.
+    """
+    one, other = (_solutions_modulo(factor, equations, target) for factor in ORIGIN_FACTORS)
+    first, second = ORIGIN_FACTORS
+    pairs = one[:, None] * pow(second, -1, first) * second + other[None] * pow(first, -1, second) * first
+    found = pairs.reshape(-1, 3) % ORIGIN_DENOMINATOR
+    return found[np.lexsort(found.T[::-1])]
+
+
+def _solutions_modulo(factor: int, equations: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
+    points = _points(factor)
+    return points[((points @ equations.T - target) % factor == 0).all(axis=1)]
 
 
 @cache
-def _origin_grid() -> NDArray[np.int64]:
-    """All points of a cell in units of 1/48, shape (110592, 3)."""
-    return np.array(list(product(range(ORIGIN_DENOMINATOR), repeat=3)))
+def _points(steps: int) -> NDArray[np.int64]:
+    """All points of a cell of so many steps, shape (steps^3, 3)."""
+    return np.array(list(product(range(steps), repeat=3)))
 
 
 def _generators(rotations: NDArray[np.int64]) -> list[int]:
@@ -254,27 +266,30 @@ def _unimodular() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _normalising(rotations: NDArray[np.int64], generators: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The unimodular matrices that conjugate the point group into itself, and their inverses, each (k, 3, 3)."""
     linear, inverse = _unimodular()
-    keep = np.ones(len(linear), dtype=bool)
     for generator in generators:
         conjugate = linear @ rotations[generator] @ inverse
-        keep &= (conjugate[:, None] == rotations[None]).all(axis=(2, 3)).any(axis=1)
-    return linear[keep], inverse[keep]
+        keep = np.isin(_codes(conjugate), _codes(rotations))
+        linear, inverse = linear[keep], inverse[keep]
+    return linear, inverse
 
 
-def _mismatch(
+def _codes(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each matrix (..., 3, 3) of small integers: equal ones have equal numbers."""
+    return matrices.reshape(*matrices.shape[:-2], 9) @ _CODE_STRIDE ** np.arange(9)
+
+
+def _mismatches(
     linear: NDArray[np.int64],
     inverse: NDArray[np.int64],
     rotations: NDArray[np.int64],
     translations: NDArray[np.int64],
     generators: list[int],
 ) -> NDArray[np.int64]:
-    """Right-hand sides w' - P w of (1 - W') s = w' - P w, in units of 1/48, shape (3 * generators,)."""
-    sides = []
-    for generator in generators:
-        source = inverse @ rotations[generator] @ linear
-        index = int(np.flatnonzero((rotations == source).all(axis=(1, 2)))[0])
-        sides.append(translations[generator] - linear @ translations[index])
-    return np.concatenate(sides) % ORIGIN_DENOMINATOR
+    """Right-hand sides w' - P w of (1 - W') s = w' - P w for each P, in units of 1/48, (k, 3 * generators)."""
+    sources = _codes(inverse[:, None] @ rotations[generators] @ linear[:, None])
+    source = np.argmax(_codes(rotations) == sources[..., None], axis=-1)
+    sides = translations[generators] - np.einsum("kij,kgj->kgi", linear, translations[source])
+    return sides.reshape(len(linear), -1) % ORIGIN_DENOMINATOR
 
 
 @cache
