@@ -348,3 +348,54 @@ def test_a_needle_is_refused_where_the_search_would_not_end() -> None:
     assert space_group(needle, 0.01) == 1
     with pytest.raises(CrystalError, match="too unlike for symprec"):
         space_group(needle, 0.1)
+
+
+# --- two tolerances ---
+
+COARSE, FINE = 0.1, 0.01
+
+
+def on_grid(crystal: Crystal) -> Crystal:
+    """The crystal as a model writes it, its sites on the grid."""
+    grid = symmetry.COMPARISON_GRID
+    return Crystal(crystal.lattice, np.rint(crystal.frac_coords * grid) / grid, crystal.numbers)
+
+
+def found_or_none(crystal: Crystal, symprec: float) -> int | None:
+    try:
+        return symmetry.space_group(crystal, symprec)
+    except CrystalError:
+        return None
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e-6, 3e-3, 0.03, 0.3])
+@pytest.mark.parametrize("strain", [0.0, 1e-5, 3e-3])
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_groups_at_two_tolerances_are_those_of_two_searches(name: str, shift: float, strain: float) -> None:
+    """Crystals that have their symmetry exactly, and such as lost it by little or much, in sites (Å) or in the cell."""
+    crystal = on_grid(canonical(KNOWN[name]))
+    lattice = crystal.lattice @ np.diag([1 + strain, 1, 1 - strain])
+    moved = crystal.frac_coords.copy()
+    moved[0] += shift * np.linalg.inv(lattice)[0]
+    changed = Crystal(lattice, moved, crystal.numbers)
+    expected = found_or_none(changed, COARSE), found_or_none(changed, FINE)
+    assert symmetry.space_groups(changed, COARSE, FINE) == expected
+
+
+def test_only_crystals_that_have_their_symmetry_exactly_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, search = on_grid(canonical(KNOWN["NaCl"])), symmetry.dataset_of
+    seen: list[float] = []
+    monkeypatch.setattr(
+        symmetry, "dataset_of", lambda crystal, symprec: seen.append(symprec) or search(crystal, symprec)
+    )
+    assert symmetry.space_groups(exact, COARSE, FINE) == (225, 225)
+    assert seen == [COARSE]
+    moved = exact.frac_coords.copy()
+    moved[0] += 1e-5
+    assert symmetry.space_groups(Crystal(exact.lattice, moved, exact.numbers), COARSE, FINE) == (225, 225)
+    assert seen == [COARSE, COARSE, FINE]
+
+
+def test_where_no_symmetry_is_found_there_is_no_group() -> None:
+    twice = Crystal(np.eye(3) * 4, [[0, 0, 0], [0, 0, 0]], [11, 11])
+    assert symmetry.space_groups(twice, COARSE, FINE) == (None, None)

@@ -32,6 +32,8 @@ METRIC_TOLERANCE = 1e-4
 """Relative; axes whose lengths and angles agree within it are settings of one lattice."""
 COMPARISON_GRID = 1008
 """Settings are compared on this grid, so that rounding noise cannot decide; 24 divides it."""
+ROUNDING = 1e-6
+"""Steps of that grid, and parts of squared lengths, by which numbers that are equal may differ."""
 FINER = 32
 """Settings that the comparison grid cannot tell apart are compared on one that is finer by this factor."""
 ORIGIN_FACTORS = (16, 3)
@@ -76,6 +78,41 @@ class Settings:
 def space_group(crystal: Crystal, symprec: float = SYMPREC) -> int:
     """Return the international number, 1 to 230, at the tolerance `symprec` in Å."""
     return dataset_of(crystal, symprec).number
+
+
+def space_groups(crystal: Crystal, coarse: float, fine: float) -> tuple[int | None, int | None]:
+    """Return the international numbers at two tolerances in Å; None where moyo finds none.
+
+    A crystal on the grid that has its coarse group to the last digit, as five of six that a model writes do, has it at
+    any finer tolerance, and is not searched again.
+    """
+    found: list[int | None] = []
+    for symprec in (coarse, fine):
+        try:
+            dataset = dataset_of(crystal, symprec)
+        except CrystalError:
+            found.append(None)
+            continue
+        found.append(dataset.number)
+        if symprec == coarse and _holds_exactly(crystal, dataset.operations):
+            return dataset.number, dataset.number
+    return found[0], found[1]
+
+
+def _holds_exactly(crystal: Crystal, operations: moyopy.Operations) -> bool:
+    """Whether operations move a crystal with sites on `COMPARISON_GRID` exactly onto itself, but for rounding."""
+    rotations, size = np.array(operations.rotations), COMPARISON_GRID
+    metric = crystal.lattice @ crystal.lattice.T
+    moved = np.swapaxes(rotations, 1, 2) @ metric @ rotations
+    sites, translations = crystal.frac_coords * size, np.array(operations.translations) * size
+    points, steps = np.rint(sites).astype(np.int64), np.rint(translations).astype(np.int64)
+    off = (sites - points, translations - steps, (moved - metric) / metric.max())
+    if any(np.abs(one).max() > ROUNDING for one in off):
+        return False
+    images = (points @ np.swapaxes(rotations, 1, 2) + steps[:, None]) % size
+    kinds = _encode_species(crystal) * size**3
+    own, others = (np.sort(place @ size ** np.arange(3) + kinds, axis=-1) for place in (points % size, images))
+    return bool((own == others).all())
 
 
 def symbol(number: int) -> str:

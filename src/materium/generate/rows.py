@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materium.crystal import Crystal, fault
-from materium.errors import MateriumError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from materium.generate.request import Request
 
 TOLERANCES = {"space_group": 0.1, "space_group_fine": 0.01}
-"""Å; columns of the table, with the tolerance of the symmetry search."""
+"""Å; columns of the table, with the tolerance of the symmetry search, the coarser one first."""
 
 
 def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, Any]:
@@ -103,15 +102,11 @@ def _structure(crystal: Crystal) -> dict[str, Any]:
 
 def _groups(crystal: Crystal, reason: str | None) -> dict[str, int | None]:
     """Space groups at two tolerances; null where atoms overlap or moyo finds none."""
-    from materium.symmetry import space_group
+    from materium.symmetry import space_groups
 
-    groups: dict[str, int | None] = {}
-    for name, symprec in TOLERANCES.items():
-        try:
-            groups[name] = space_group(crystal, symprec) if reason is None else None
-        except MateriumError:
-            groups[name] = None
-    return groups
+    if reason is not None:
+        return dict.fromkeys(TOLERANCES)
+    return dict(zip(TOLERANCES, space_groups(crystal, *TOLERANCES.values()), strict=True))
 
 
 def _refinement(crystal: Crystal, symprec: float | None) -> dict[str, Any]:
