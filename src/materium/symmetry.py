@@ -256,13 +256,13 @@ def _solutions(equations: NDArray[np.int64], target: NDArray[np.int64]) -> NDArr
     one, other = (_solutions_modulo(factor, equations, target) for factor in ORIGIN_FACTORS)
     first, second = ORIGIN_FACTORS
     pairs = one[:, None] * pow(second, -1, first) * second + other[None] * pow(first, -1, second) * first
-    found = pairs.reshape(-1, 3) % ORIGIN_DENOMINATOR
+    found: NDArray[np.int64] = pairs.reshape(-1, 3) % ORIGIN_DENOMINATOR
     return found[np.lexsort(found.T[::-1])]
 
 
 def _solutions_modulo(factor: int, equations: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
     points = _points(factor)
-    return points[((points @ equations.T - target) % factor == 0).all(axis=1)]
+    return np.compress(((points @ equations.T - target) % factor == 0).all(axis=1), points, axis=0)
 
 
 @cache
@@ -312,7 +312,8 @@ def _normalising(rotations: NDArray[np.int64], generators: list[int]) -> tuple[N
 
 def _codes(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
     """A number for each matrix (..., 3, 3) of small integers: equal ones have equal numbers."""
-    return matrices.reshape(*matrices.shape[:-2], 9) @ _CODE_STRIDE ** np.arange(9)
+    codes: NDArray[np.int64] = matrices.reshape(*matrices.shape[:-2], 9) @ _CODE_STRIDE ** np.arange(9)
+    return codes
 
 
 def _mismatches(
@@ -325,7 +326,7 @@ def _mismatches(
     """Right-hand sides w' - P w of (1 - W') s = w' - P w for each P, in units of 1/48, (k, 3 * generators)."""
     sources = _codes(inverse[:, None] @ rotations[generators] @ linear[:, None])
     source = np.argmax(_codes(rotations) == sources[..., None], axis=-1)
-    sides = translations[generators] - np.einsum("kij,kgj->kgi", linear, translations[source])
+    sides: NDArray[np.int64] = translations[generators] - np.einsum("kij,kgj->kgi", linear, translations[source])
     return sides.reshape(len(linear), -1) % ORIGIN_DENOMINATOR
 
 

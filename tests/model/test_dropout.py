@@ -62,3 +62,12 @@ def test_gradients_and_types_follow_what_is_kept() -> None:
     assert found.dtype == torch.bfloat16
     assert x.grad is not None
     assert torch.equal(x.grad == 0, found == 0)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_branch_is_dropped_before_it_is_added(*, learns: bool) -> None:
+    """By the loops where something learns, and else by PyTorch."""
+    x, branch = torch.full((40, 30), 3.0), torch.ones(40, 30, requires_grad=learns)
+    found = Dropout(0.5).train().onto(x, branch)
+    assert found.unique().tolist() == [3.0, 5.0]
+    assert torch.equal(Dropout(0.5).eval().onto(x, branch), x + 1)

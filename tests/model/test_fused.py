@@ -91,6 +91,69 @@ def test_heads(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, kv_heads: in
     assert_near(ours, gradients(lambda x: torch.cat(layer._heads(x, rotation), dim=1), qkv), TYPES[dtype])
 
 
+@pytest.mark.parametrize("tokens", [1, 5, 16, 17, 40])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_causal_softmax(dtype: torch.dtype, tokens: int) -> None:
+    """Some rows have scores that e^x cannot hold, and large ones stand where nobody may look."""
+    scores = random(2, 3, tokens, tokens, dtype=dtype, scale=200)
+    scores[:, 1:] /= 200
+    hidden = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
+
+    def plain(scores: Tensor) -> Tensor:
+        return (scores.float() * 0.7).masked_fill(hidden, -torch.inf).softmax(-1).to(dtype)
+
+    found = gradients(lambda scores: fused.causal_softmax(scores, 0.7), scores)
+    assert not found[0][..., hidden].any()
+    assert not found[1][..., hidden].any()
+    assert_near(found, gradients(plain, scores), TYPES[dtype])
+
+
+def kept(shape: tuple[int, ...], dropped: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """What is left of ones, added to nothing."""
+    torch.manual_seed(0)
+    return fused.add_dropped(torch.zeros(shape), torch.ones(shape, dtype=dtype), dropped)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("width", [250, 251])
+def test_as_much_of_a_branch_is_dropped_as_was_asked_for_and_the_mean_stays(width: int, share: float) -> None:
+    """Of 100,000 entries: within 5 standard deviations."""
+    dropped = round(share * 2**16)
+    found = kept((400, width), dropped)
+    bound = 5 * (share * (1 - share) / found.numel()) ** 0.5
+    assert float((found == 0).float().mean()) == pytest.approx(share, abs=bound)
+    assert float(found.mean()) == pytest.approx(1, abs=bound / (1 - share))
+    assert found.unique().tolist() == pytest.approx([0, 2**16 / (2**16 - dropped)])
+
+
+def test_entries_of_a_branch_are_dropped_independently() -> None:
+    """Along a row, where two come from one hash, and from row to row: within 6 standard deviations."""
+    left = (kept((50_000, 6), 2**15) != 0).float()
+    beside = torch.cat([left[:-1], left[1:]], dim=1)
+    torch.testing.assert_close(torch.corrcoef(beside.T), torch.eye(12), atol=0.027, rtol=0)
+
+
+def test_what_is_dropped_follows_from_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not from the threads."""
+    shared = kept((7, 33), 20_000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert torch.equal(kept((7, 33), 20_000), shared)
+    assert not torch.equal(fused.add_dropped(torch.zeros(7, 33), torch.ones(7, 33), 20_000), shared)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("width", [1, 6, 37])
+def test_a_branch_learns_from_what_was_kept_of_it(dtype: torch.dtype, width: int) -> None:
+    x, branch = random(3, 5, width), random(3, 5, width, dtype=dtype)
+    mask = kept((3, 5, width), 2**15, dtype)
+
+    def ours(x: Tensor, branch: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return fused.add_dropped(x, branch, 2**15)
+
+    assert_near(gradients(ours, x, branch), gradients(lambda x, branch: x + branch.float() * mask, x, branch), 1e-2)
+
+
 @pytest.mark.parametrize("changes", [{}, {"kv_heads": 2, "positions": "blockwise"}, {"prefix": "separate"}])
 def test_a_whole_network_learns_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
     model, grammar = tiny_model(**changes), grammar_of()

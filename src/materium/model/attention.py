@@ -144,17 +144,18 @@ class Attention(nn.Module):
             return self._merged(cache.attend(self.layer, query))
         if self.kv_heads != self.heads:
             key, value = (t.repeat_interleave(self.heads // self.kv_heads, dim=1) for t in (key, value))
-        scores = query @ key.transpose(-1, -2) * self.head_width**-0.5
-        return self._merged(_causal_softmax(scores, tokens) @ value)
+        scores, scale = query @ key.transpose(-1, -2), self.head_width**-0.5
+        if fusible(scores):
+            return self._merged(fused.causal_softmax(scores, scale) @ value)
+        return self._merged(_causal_softmax(scores * scale, tokens) @ value)
 
     def _heads(self, qkv: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Queries and keys, turned, and values, each (B, heads, tokens, d), of (B, tokens, all heads * d)."""
-        turned, sizes = self.heads + self.kv_heads, [self.heads, self.kv_heads, self.kv_heads]
         if fusible(qkv):
-            return fused.heads(qkv, rotation, turned, self.head_width).split(sizes, dim=1)
+            return fused.heads(qkv, rotation, (self.heads, self.kv_heads), self.head_width)
         heads = qkv.view(*qkv.shape[:2], -1, self.head_width).transpose(1, 2)
-        turning, value = heads.split([turned, self.kv_heads], dim=1)
-        return (*rotate(turning, rotation).split(sizes[:2], dim=1), value)
+        turning, value = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
+        return (*rotate(turning, rotation).split([self.heads, self.kv_heads], dim=1), value)
 
     def _merged(self, mixed: Tensor) -> Tensor:
         """The output, (B, tokens, width), of what the heads took, (B, heads, tokens, d)."""

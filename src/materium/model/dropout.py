@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from materium.model import fused
+from materium.model.fused import fusible
+
 STEPS = 2**16
 """A random integer has 64 bits, and 16 of them are enough to decide on an entry."""
 
@@ -23,6 +26,12 @@ class Dropout(nn.Module):
         super().__init__()
         self.probability = probability
         self.dropped = min(round(probability * STEPS), STEPS - 1)
+
+    def onto(self, x: Tensor, branch: Tensor) -> Tensor:
+        """Return x with what is left of a branch, (..., width) both."""
+        if self.training and self.dropped and fusible(branch) and x.dtype == torch.float32:
+            return fused.add_dropped(x, branch, self.dropped)
+        return x + self(branch)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, in training with some entries dropped; they follow from PyTorch's generator."""

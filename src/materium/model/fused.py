@@ -34,10 +34,29 @@ def swiglu(up: Tensor) -> Tensor:
     return result
 
 
-def heads(qkv: Tensor, rotation: tuple[Tensor, Tensor], turned: int, width: int) -> Tensor:
-    """Return (B, heads, tokens, width) of (B, tokens, heads * width), the first `turned` heads by the rotary angles."""
+def heads(qkv: Tensor, rotation: tuple[Tensor, Tensor], counts: tuple[int, int], width: int) -> tuple[Tensor, ...]:
+    """Return queries, keys and values of (B, tokens, all heads * width), each (B, heads, tokens, width).
+
+    Queries and keys are turned by the rotary angles. `counts` are the heads of queries, and of keys or values.
+    """
     cosine, sine = (part.flatten(0, 1).contiguous() for part in rotation)
-    result: Tensor = _Heads.apply(qkv, cosine, sine, turned, width)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, ...] = _Heads.apply(qkv, cosine, sine, counts, width)  # type: ignore[no-untyped-call]
+    return result
+
+
+def add_dropped(x: Tensor, branch: Tensor, dropped: int) -> Tensor:
+    """Return x + dropout(branch), both (..., width), x and the result in float32.
+
+    `dropped` of 65,536 entries become 0; which ones follows from PyTorch's generator.
+    """
+    seeds: list[int] = torch.randint(2**32, (2,)).tolist()
+    result: Tensor = _AddDropped.apply(x, branch, (*seeds, dropped))  # type: ignore[no-untyped-call]
+    return result
+
+
+def causal_softmax(scores: Tensor, scale: float) -> Tensor:
+    """Return softmax of `scale` times the scores, (B, heads, tokens, tokens), over the tokens up to each one's own."""
+    result: Tensor = _CausalSoftmax.apply(scores, scale)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -86,32 +105,87 @@ class _SwiGLU(Function):
 
 class _Heads(Function):
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, cosine: Tensor, sine: Tensor, turned: int, width: int) -> Tensor:  # noqa: ANN401, PLR0913, PLR0917
+    def forward(  # noqa: PLR0913, PLR0917 - what is turned, by what, and its shape
+        ctx: Any,  # noqa: ANN401
+        qkv: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        counts: tuple[int, int],
+        width: int,
+    ) -> tuple[Tensor, ...]:
         qkv = qkv.contiguous()
-        batch, tokens, numbers = qkv.shape
-        apart = qkv.new_empty(batch, numbers // width, tokens, width)
-        _Heads._run(qkv, cosine, sine, turned, apart, back=False)
+        batch, tokens, _ = qkv.shape
+        alone = [qkv.new_empty(batch, count, tokens, width) for count in (counts[0], counts[1], counts[1])]
+        _Heads._run(qkv, cosine, sine, alone, back=False)
         ctx.save_for_backward(cosine, sine)
-        ctx.turned = turned
-        return apart
+        return tuple(alone)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
         cosine, sine = ctx.saved_tensors
-        grad = grad.contiguous()
-        batch, count, tokens, width = grad.shape
-        of_qkv = grad.new_empty(batch, tokens, count * width)
-        _Heads._run(grad, cosine, sine, ctx.turned, of_qkv, back=True)
+        alone = [grad.contiguous() for grad in grads]
+        batch, _, tokens, width = alone[0].shape
+        of_qkv = alone[0].new_empty(batch, tokens, sum(grad.shape[1] for grad in alone) * width)
+        _Heads._run(of_qkv, cosine, sine, alone, back=True)
         return of_qkv, None, None, None, None
 
     @staticmethod
-    def _run(  # noqa: PLR0913 - a loop's tensors, and its direction
-        source: Tensor, cosine: Tensor, sine: Tensor, turned: int, target: Tensor, *, back: bool
-    ) -> None:
-        apart = source if back else target
-        batch, count, tokens, width = apart.shape
-        turn = tokens * width // 2 if len(cosine) > 1 else 0
-        parts = loops.parts_of(batch, tokens * count * width)
-        shape = (turn, tokens, turned, count, width, int(back))
-        loops.run("heads", source.dtype, batch, parts, (source, cosine, sine, target), shape)
+    def _run(together: Tensor, cosine: Tensor, sine: Tensor, alone: list[Tensor], *, back: bool) -> None:
+        """From `together` to queries, keys and values, or `back`."""
+        batch, tokens, numbers = together.shape
+        first = 0
+        for place, part in enumerate(alone):
+            count, width = part.shape[1], part.shape[3]
+            among = together[..., first * width :]  # begins where the first of these heads does
+            source, target = (part, among) if back else (among, part)
+            turn, turned = tokens * width // 2 if len(cosine) > 1 else 0, place < len(alone) - 1
+            shape = (turn, tokens, turned, count, numbers // width, width, back)
+            parts = loops.parts_of(batch, tokens * count * width)
+            loops.run("heads", part.dtype, batch, parts, (source, cosine, sine, target), shape)
+            first += count
+
+
+class _AddDropped(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, branch: Tensor, draw: tuple[int, int, int]) -> Tensor:  # noqa: ANN401
+        x, branch = x.contiguous(), branch.contiguous()
+        out, width = torch.empty_like(x), x.shape[-1]
+        rows = x.numel() // width
+        loops.run("add_dropped", branch.dtype, rows, loops.parts_of(rows, width), (x, branch, out), (*draw, width))
+        ctx.draw, ctx.dtype = draw, branch.dtype
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401
+        grad = grad.contiguous()
+        of_branch, width = torch.empty_like(grad, dtype=ctx.dtype), grad.shape[-1]
+        rows = grad.numel() // width
+        shape = (*ctx.draw, width)
+        loops.run("add_dropped_backward", ctx.dtype, rows, loops.parts_of(rows, width), (grad, of_branch), shape)
+        return grad, of_branch, None
+
+
+class _CausalSoftmax(Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, scale: float) -> Tensor:  # noqa: ANN401
+        scores = scores.contiguous()
+        shares, size = torch.empty_like(scores), torch.tensor(scale, dtype=torch.float32, device="cpu")
+        _CausalSoftmax._run("causal", shares, (scores, size, shares))
+        ctx.save_for_backward(shares, size)
+        return shares
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        shares, size = ctx.saved_tensors
+        of_scores = torch.empty_like(shares)
+        _CausalSoftmax._run("causal_backward", shares, (grad.contiguous(), shares, size, of_scores))
+        return of_scores, None
+
+    @staticmethod
+    def _run(name: str, shares: Tensor, at: tuple[Tensor, ...]) -> None:
+        tokens = shares.shape[-1]
+        matrices = shares.numel() // tokens**2
+        loops.run(name, shares.dtype, matrices, loops.parts_of(matrices, tokens**2), at, (tokens,))

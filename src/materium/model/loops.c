@@ -134,7 +134,8 @@ INLINE float exponential(float x) {
       const float *c = cosine + row * turn, *s = sine + row * turn;                                                    \
       for (ptrdiff_t h = 0; h < kv_heads; h++) {                                                                       \
         const ptrdiff_t start = (places[row] * kv_heads + h) * apart, now = start + filled * width;                    \
-        const ptrdiff_t after = h + 1 < kv_heads ? start + apart : row + 1 < to ? places[row + 1] * kv_heads * apart : -1;\
+        const ptrdiff_t onward = row + 1 < to ? places[row + 1] * kv_heads * apart : -1;                               \
+        const ptrdiff_t after = h + 1 < kv_heads ? start + apart : onward;                                             \
         const T *key = own + (heads + h) * width;                                                                      \
         turn_##T(key, c, s, 1.0f, width, turned);                                                                      \
         for (ptrdiff_t i = 0; i < width; i++) keys[last][now + i] = narrow_##T(turned[i]);                             \
@@ -245,24 +246,24 @@ INLINE float exponential(float x) {
     }                                                                                                                  \
   }
 
-/* From `in` (rows, tokens, heads, width), queries, keys and values, to `out` (rows, heads, tokens, width), of which the
-   first `turned` heads, queries and keys, are turned by the rotary angles (`turn` apart from row to row). `back` is the
-   way back, of gradients, which turns the other way. */
+/* From `in` (rows, tokens, `apart` heads, width), queries, keys or values among others, to `out` (rows, heads, tokens,
+   width), turned by the rotary angles (`turn` apart from row to row) where `turned`. `back` is the way back, of
+   gradients, which turns the other way. */
 #define HEADS(T)                                                                                                       \
   INLINE void heads_rows_##T(const T *restrict in, const float *restrict cosine, const float *restrict sine,           \
                              ptrdiff_t turn, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens, ptrdiff_t turned,         \
-                             ptrdiff_t heads, ptrdiff_t width, ptrdiff_t back, T *restrict out) {                      \
+                             ptrdiff_t heads, ptrdiff_t apart, ptrdiff_t width, ptrdiff_t back, T *restrict out) {     \
     const ptrdiff_t middle = width / 2;                                                                                \
     const float sign = back ? -1.0f : 1.0f;                                                                            \
     for (ptrdiff_t row = from; row < to; row++)                                                                        \
       for (ptrdiff_t h = 0; h < heads; h++)                                                                            \
         for (ptrdiff_t t = 0; t < tokens; t++) {                                                                       \
-          const ptrdiff_t together = ((row * tokens + t) * heads + h) * width;                                         \
-          const ptrdiff_t apart = ((row * heads + h) * tokens + t) * width;                                            \
-          const T *own = in + (back ? apart : together);                                                               \
-          T *other = out + (back ? together : apart);                                                                  \
+          const ptrdiff_t among = ((row * tokens + t) * apart + h) * width;                                            \
+          const ptrdiff_t alone = ((row * heads + h) * tokens + t) * width;                                            \
+          const T *own = in + (back ? alone : among);                                                                  \
+          T *other = out + (back ? among : alone);                                                                     \
           const float *c = cosine + row * turn + t * middle, *s = sine + row * turn + t * middle;                      \
-          if (h >= turned) {                                                                                           \
+          if (!turned) {                                                                                               \
             memcpy(other, own, (size_t)width * sizeof(T));                                                             \
             continue;                                                                                                  \
           }                                                                                                            \
@@ -272,6 +273,90 @@ INLINE float exponential(float x) {
             other[middle + i] = narrow_##T(second * c[i] + first * across);                                            \
           }                                                                                                            \
         }                                                                                                              \
+  }
+
+/* 32 random bits of a place and two words of a seed: the finaliser of MurmurHash3, with constants of lower bias found by
+   C. Wellons. A place is hashed anew on the way back, so that no mask is kept. */
+INLINE uint32_t bits_of(uint32_t place, uint32_t seed, uint32_t other) {
+  uint32_t bits = place + seed;
+  bits = (bits ^ bits >> 16) * 0x7feb352du;
+  bits ^= other;
+  bits = (bits ^ bits >> 15) * 0x846ca68bu;
+  return bits ^ bits >> 16;
+}
+
+/* The share of 65,536 that is dropped decides on two entries of a row, by half of the bits each: `KEEP` sees one. */
+#define DROPOUT(WIDTH, KEEP)                                                                                           \
+  for (ptrdiff_t row = from; row < to; row++) {                                                                        \
+    const ptrdiff_t half = (WIDTH) / 2, start = row * (WIDTH);                                                         \
+    const uint32_t place = (uint32_t)(row * (half + 1));                                                             \
+    for (ptrdiff_t i = 0; i < half; i++) {                                                                             \
+      const uint32_t bits = bits_of(place + (uint32_t)i, seed, other);                                                 \
+      KEEP(start + i, (float)((bits & 0xffff) >= limit) * scale)                                                       \
+      KEEP(start + half + i, (float)((bits >> 16) >= limit) * scale)                                                   \
+    }                                                                                                                  \
+    if ((WIDTH) % 2) {                                                                                                 \
+      const uint32_t bits = bits_of(place + (uint32_t)half, seed, other);                                              \
+      KEEP(start + 2 * half, (float)((bits & 0xffff) >= limit) * scale)                                                \
+    }                                                                                                                  \
+  }
+
+/* `x` and what is left of `branch`, both (rows, width), when `limit` of 65,536 entries are dropped, to `out`. */
+#define ADD_DROPPED(T)                                                                                                 \
+  INLINE void add_dropped_rows_##T(const float *restrict x, const T *restrict branch, uint32_t seed, uint32_t other,   \
+                                   uint32_t limit, ptrdiff_t from, ptrdiff_t to, ptrdiff_t width,                      \
+                                   float *restrict out) {                                                              \
+    const float scale = 65536.0f / (float)(65536 - limit);                                                             \
+    DROPOUT(width, ADDED_##T)                                                                                          \
+  }
+#define ADDED_float(AT, SHARE) out[AT] = x[AT] + branch[AT] * (SHARE);
+#define ADDED_bfloat16(AT, SHARE) out[AT] = x[AT] + widen_bfloat16(branch[AT]) * (SHARE);
+
+/* The gradient of `add_dropped` at `branch`. */
+#define ADD_DROPPED_BACKWARD(T)                                                                                        \
+  INLINE void add_dropped_backward_rows_##T(const float *restrict grad, uint32_t seed, uint32_t other, uint32_t limit, \
+                                            ptrdiff_t from, ptrdiff_t to, ptrdiff_t width, T *restrict of_branch) {    \
+    const float scale = 65536.0f / (float)(65536 - limit);                                                             \
+    DROPOUT(width, PASSED_##T)                                                                                         \
+  }
+#define PASSED_float(AT, SHARE) of_branch[AT] = grad[AT] * (SHARE);
+#define PASSED_bfloat16(AT, SHARE) of_branch[AT] = narrow_bfloat16(grad[AT] * (SHARE));
+
+/* Softmax of `scale` times the scores (rows, tokens, tokens) over the tokens up to one's own; the others get nothing. */
+#define CAUSAL(T)                                                                                                      \
+  INLINE void causal_rows_##T(const T *restrict scores, float scale, ptrdiff_t from, ptrdiff_t to, ptrdiff_t tokens,   \
+                              T *restrict shares) {                                                                    \
+    float powers[LONGEST];                                                                                             \
+    for (ptrdiff_t row = from * tokens; row < to * tokens; row++) {                                                    \
+      const T *own = scores + row * tokens;                                                                            \
+      T *out = shares + row * tokens;                                                                                  \
+      const ptrdiff_t last = row % tokens, wide = (last | 15) + 1, seen = wide < tokens ? wide : tokens;               \
+      float top = widen_##T(own[0]), total = 0;                                                                        \
+      for (ptrdiff_t i = 0; i < seen; i++) {                                                                           \
+        const float score = i <= last ? widen_##T(own[i]) : top;                                                       \
+        top = score > top ? score : top;                                                                               \
+      }                                                                                                                \
+      for (ptrdiff_t i = 0; i < seen; i++) {                                                                           \
+        powers[i] = exponential((widen_##T(own[i]) - top) * scale) * (float)(i <= last);                               \
+        total += powers[i];                                                                                            \
+      }                                                                                                                \
+      for (ptrdiff_t i = 0; i < seen; i++) out[i] = narrow_##T(powers[i] / total);                                     \
+      for (ptrdiff_t i = seen; i < tokens; i++) out[i] = narrow_##T(0);                                                \
+    }                                                                                                                  \
+  }
+
+/* The gradient of `causal` at the scores, from its result and the gradient there. */
+#define CAUSAL_BACKWARD(T)                                                                                             \
+  INLINE void causal_backward_rows_##T(const T *restrict grad, const T *restrict shares, float scale, ptrdiff_t from,  \
+                                       ptrdiff_t to, ptrdiff_t tokens, T *restrict of_scores) {                        \
+    for (ptrdiff_t row = from * tokens; row < to * tokens; row++) {                                                    \
+      const T *g = grad + row * tokens, *own = shares + row * tokens;                                                  \
+      T *out = of_scores + row * tokens;                                                                               \
+      float along = 0;                                                                                                 \
+      for (ptrdiff_t i = 0; i < tokens; i++) along += widen_##T(g[i]) * widen_##T(own[i]);                             \
+      for (ptrdiff_t i = 0; i < tokens; i++)                                                                           \
+        out[i] = narrow_##T((widen_##T(g[i]) - along) * widen_##T(own[i]) * scale);                                    \
+    }                                                                                                                  \
   }
 
 TURN(float)
@@ -296,9 +381,17 @@ SWIGLU_BACKWARD(float)
 SWIGLU_BACKWARD(bfloat16)
 HEADS(float)
 HEADS(bfloat16)
+ADD_DROPPED(float)
+ADD_DROPPED(bfloat16)
+ADD_DROPPED_BACKWARD(float)
+ADD_DROPPED_BACKWARD(bfloat16)
+CAUSAL(float)
+CAUSAL(bfloat16)
+CAUSAL_BACKWARD(float)
+CAUSAL_BACKWARD(bfloat16)
 
-/* Shares of `n` tokens, the greatest 1 and those that are not allowed 0, at a temperature, 1 over which is `inverse`; the
-   score of the token `marked` is raised by `raised` before. Returns the greatest score. */
+/* Shares of `n` tokens, the greatest 1 and those that are not allowed 0, at a temperature, 1 over which is `inverse`.
+   The score of the token `marked` is raised by `raised` before. Returns the greatest score. */
 INLINE float weigh(const float *restrict scores, const uint8_t *restrict allowed, ptrdiff_t n, float inverse,
                    ptrdiff_t marked, float raised, float *restrict shares) {
   const int counts = marked >= 0 && marked < n && allowed[marked];
@@ -402,7 +495,11 @@ EXPORT void choose_float(void *const *at, const ptrdiff_t *n, ptrdiff_t from, pt
               at[8]);
 }
 
-LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], n[5], at[3])
+LOOP(add_dropped, at[0], at[1], (uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2], from, to, n[3], at[2])
+LOOP(add_dropped_backward, at[0], (uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2], from, to, n[3], at[1])
+LOOP(causal, at[0], *(const float *)at[1], from, to, n[0], at[2])
+LOOP(causal_backward, at[0], at[1], *(const float *)at[2], from, to, n[0], at[3])
+LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], n[5], n[6], at[3])
 
 /* The threads of PyTorch's own OpenMP, if it has one of GNU's kind: others would run beside them, which wait spinning. */
 #ifdef __linux__

@@ -57,8 +57,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache | None) -> Tensor:
         """Return (B, tokens, width) for (B, tokens, width)."""
-        x = x + self.dropout(self.attention(_normed(self.norm_attention, x), rotation, cache))
-        return x + self.dropout(self.feedforward(_normed(self.norm_feedforward, x)))
+        x = self.dropout.onto(x, self.attention(_normed(self.norm_attention, x), rotation, cache))
+        return self.dropout.onto(x, self.feedforward(_normed(self.norm_feedforward, x)))
 
 
 class Embedding(nn.Module):
