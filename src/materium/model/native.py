@@ -59,7 +59,7 @@ class Native:
     """
 
     def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
-        """Take the weights, for one batch: those of the products in `dtype`, float32 (shared) or bfloat16 (a copy)."""
+        """Take the weights, for one batch: those of the products in `dtype`, float32 or bfloat16."""
         self.config, self.dtype = model.config, dtype
         self.eps = torch.tensor(model.norm.eps, dtype=torch.float32, device="cpu")
         self.layers = [_layer(cast("Block", block), dtype) for block in model.blocks]
@@ -147,7 +147,7 @@ def native_of(model: Transformer, dtype: torch.dtype, positions: int) -> Native 
 def _layer(block: Block, dtype: torch.dtype) -> Layer:
     attention, feedforward = block.attention, block.feedforward
     qkv, out, up, down = (
-        projection.weight.detach().to(dtype).T
+        projection.weight.detach().to(dtype).T.contiguous()  # products of few rows are up to twice as fast by it
         for projection in (attention.qkv, attention.out, feedforward.up, feedforward.down)
     )
     norms = [layer.weight.detach().float().contiguous() for layer in (block.norm_attention, block.norm_feedforward)]
