@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -200,6 +200,12 @@ def _wrap(frac: NDArray[np.float64]) -> NDArray[np.float64]:
 _IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
 
 
+@lru_cache(maxsize=64)
+def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The two indices of each pair of so many sites."""
+    return np.triu_indices(count, 1)
+
+
 def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> float:
     """Shortest contact over the 27 neighbouring cells of the reduced lattice, in which no nearer image is left out.
 
@@ -215,7 +221,7 @@ def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) 
     metric = lattice @ lattice.T
     image_squares = ((_IMAGES @ metric) * _IMAGES).sum(1)
     own = float(image_squares[_IMAGES.any(1)].min())
-    first, second = np.triu_indices(len(frac), 1)
+    first, second = _pairs(len(frac))
     offsets = frac[first] - frac[second]
     offsets -= np.round(offsets)
     skewed = offsets @ metric

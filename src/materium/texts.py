@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXACT = ".12f"
 """Å, degrees and fractions in a CIF; pymatgen's eight decimals lose what a float64 holds."""
 CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+QUOTED = frozenset(" \"'{}[]")
+"""Signs for which a text in an extxyz comment stands in quotes."""
 SITES = """loop_
  _atom_site_type_symbol
  _atom_site_label
@@ -98,6 +100,6 @@ def _spelt(value: str | float) -> str:
 
 
 def _quoted(text: str) -> str:
-    if any(sign in text for sign in " \"'{}[]"):
-        return '"' + text.replace('"', '\\"') + '"'
-    return text
+    if QUOTED.isdisjoint(text):
+        return text
+    return '"' + text.replace('"', '\\"') + '"'

@@ -249,6 +249,23 @@ def test_a_table_is_all_that_is_written(tmp_path: Path, engine: Materium, sample
         opened(tmp_path / "run", engine)
 
 
+def test_space_groups_may_be_left_out(
+    tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]
+) -> None:
+    """Nothing else changes, and a run with them is another one."""
+    run = RunFolder(
+        tmp_path / "run", RunInfo(REQUEST, engine.fingerprint, {}, "test", no_space_groups=True), engine.read
+    )
+    add(run, samples)
+    run.finish()
+    empty = {"space_group": None, "space_group_fine": None}
+    assert any(row["space_group"] for row in whole["rows"])
+    assert content(run.folder)["rows"] == [{**row, **empty} for row in whole["rows"]]
+    assert "space_group" not in (run.folder / "structures.extxyz").read_text(encoding="utf-8")
+    with pytest.raises(RequestError, match="other settings"):
+        opened(tmp_path / "run", engine)
+
+
 def test_parts_are_joined_a_few_at_a_time(
     tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "hard constraints": ("plain", {"forbid": ("Pb", "Cd"), "neutral": True}),
 }
 """What is asked for besides, and what its cost is compared with."""
+WRITTEN = {"reading and writing": True, "reading, searching space groups, writing": False}
+"""Runs that end on the disk, and whether they leave the space groups out."""
 
 
 def against_limits(
@@ -71,9 +73,9 @@ def against_limits(
 
 
 def extras(engine: Materium, n: int, repeats: int) -> dict[str, float]:
-    """Return what guidance, hard constraints, and reading, judging and writing to disk cost: times the run without.
+    """Return what guidance, hard constraints, and writing to disk cost, with and without space groups: times a run.
 
-    Per token, for what is asked for changes how long the crystals are.
+    Per token, for what is asked for changes how long the crystals are. Likelihoods come with every sentence.
     """
     asked = {"plain": {}, "told": TOLD} | {name: options for name, (_, options) in EXTRAS.items()}
     tokens: dict[str, int] = {}
@@ -82,11 +84,12 @@ def extras(engine: Materium, n: int, repeats: int) -> dict[str, float]:
         tokens[name] = sum(len(s.tokens) for s in written(engine, Request(n=n, seed=1, **asked[name])))
 
     tasks: dict[str, Callable[[], object]] = {name: partial(write, name) for name in asked}
-    tasks["written"] = partial(to_disk, engine, Request(n=n, seed=1))
+    for name, left_out in WRITTEN.items():
+        tasks[name] = partial(to_disk, engine, Request(n=n, seed=1), no_space_groups=left_out)
     seconds = interleaved(tasks, repeats)
     each = {name: seconds[name] / tokens[name] for name in asked}
     ratios = {name: each[name] / each[base] for name, (base, _) in EXTRAS.items()}
-    return {**ratios, "reading, judging, writing": seconds["written"] / seconds["plain"]}
+    return {**ratios, **{name: seconds[name] / seconds["plain"] for name in WRITTEN}}
 
 
 def written(engine: Materium, request: Request, batch_size: int = BATCH, *, bfloat16: bool = False) -> list[Sample]:
@@ -99,10 +102,11 @@ def written(engine: Materium, request: Request, batch_size: int = BATCH, *, bflo
         engine.bfloat16 = before
 
 
-def to_disk(engine: Materium, request: Request) -> None:
+def to_disk(engine: Materium, request: Request, *, no_space_groups: bool = False) -> None:
     """Write a run folder, and throw it away."""
     with tempfile.TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder) / "run", RunInfo(request, engine.fingerprint, {}, "bench"), engine.read)
+        info = RunInfo(request, engine.fingerprint, {}, "bench", no_space_groups=no_space_groups)
+        run = RunFolder(Path(folder) / "run", info, engine.read)
         for batch in engine.made(engine.plan(request), run.prepare, 0, BATCH, engine.processes(request.total)):
             run.append(batch)
         run.finish()

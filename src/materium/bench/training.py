@@ -44,11 +44,16 @@ def preparing_and_training(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tables = {split: _table(folder / f"{split}.parquet", rows) for split, rows in parts.items()}
-        begun = time.perf_counter()
-        prepare(tables, folder / "shards", PrepareConfig())
-        seconds = time.perf_counter() - begun
+        rates = [_prepared_per_second(tables, folder / name) for name in ("shards", "again")]
         training = _training(engine, folder, epochs, peaks)
-    return {"prepared_per_second": sum(map(len, parts.values())) / seconds, "training": training}
+    return {"prepared_per_second_at_first": rates[0], "prepared_per_second": rates[1], "training": training}
+
+
+def _prepared_per_second(tables: dict[str, Path], out: Path) -> float:
+    """Crystals a second; the first time around, modules are loaded and each space group met for the first time."""
+    begun = time.perf_counter()
+    manifest = prepare(tables, out, PrepareConfig())
+    return sum(split["rows"] for split in manifest["splits"].values()) / (time.perf_counter() - begun)
 
 
 def _training(engine: Materium, folder: Path, epochs: int, peaks: dict[str, float]) -> dict[str, Any]:

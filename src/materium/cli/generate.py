@@ -74,6 +74,9 @@ def generate(
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Write structures.parquet, and no CIF or extxyz: for large runs.")
     ] = False,
+    no_space_groups: Annotated[
+        bool, typer.Option("--no-space-groups", help="Leave the columns of space groups empty: a run ends earlier.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = BATCH,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Faster on processors that have it; the crystals are other ones.")
@@ -118,7 +121,7 @@ def generate(
         symmetrize=symmetrize,
         **chosen,
     )
-    output = {"unique": unique, "table_only": table_only}
+    output = {"unique": unique, "table_only": table_only, "no_space_groups": no_space_groups}
     _run((request, chosen), out, model, device, output, batch_size=batch_size, bfloat16=bfloat16, quiet=quiet)
 
 

@@ -218,7 +218,9 @@ class Open(Rules):
 
     def _plus(self, sums: NDArray[np.bool_], states: list[int]) -> NDArray[np.bool_]:
         """The sums with one more atom, in any of its states; Q is so large that nothing is shifted out."""
-        more: NDArray[np.bool_] = np.any([np.roll(sums, state) for state in states], axis=0)
+        more, size = np.zeros_like(sums), len(sums)
+        for state in states:
+            more[max(state, 0) : size + min(state, 0)] |= sums[max(-state, 0) : size - max(state, 0)]
         return more
 
     def _totals(self) -> NDArray[np.bool_]:

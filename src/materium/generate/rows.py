@@ -21,8 +21,11 @@ TOLERANCES = {"space_group": 0.1, "space_group_fine": 0.01}
 """Å; columns of the table, with the tolerance of the symmetry search, the coarser one first."""
 
 
-def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, Any]:
-    """Return the row of a sentence and the crystal that it says; see `schema` for the columns."""
+def make_row(written: Sample, crystal: Crystal, request: Request, *, space_groups: bool = True) -> dict[str, Any]:
+    """Return the row of a sentence and the crystal that it says; see `schema` for the columns.
+
+    Without `space_groups` their columns are null, as they are where atoms overlap or moyo finds none.
+    """
     reason = fault(crystal)
     return {
         "id": identity(request.seed, written.index),
@@ -31,7 +34,7 @@ def make_row(written: Sample, crystal: Crystal, request: Request) -> dict[str, A
         "request": written.request,
         "targets": _as_json(written.targets),
         **_facts(crystal),
-        **_groups(crystal, reason),
+        **(_groups(crystal) if space_groups and reason is None else dict.fromkeys(TOLERANCES)),
         **_refinement(crystal, request.symmetrize),
         "log_likelihood": written.log_likelihood,
         "valid": reason is None,
@@ -100,12 +103,10 @@ def _structure(crystal: Crystal) -> dict[str, Any]:
     }
 
 
-def _groups(crystal: Crystal, reason: str | None) -> dict[str, int | None]:
-    """Space groups at two tolerances; null where atoms overlap or moyo finds none."""
+def _groups(crystal: Crystal) -> dict[str, int | None]:
+    """Space groups at two tolerances."""
     from materium.symmetry import space_groups
 
-    if reason is not None:
-        return dict.fromkeys(TOLERANCES)
     return dict(zip(TOLERANCES, space_groups(crystal, *TOLERANCES.values()), strict=True))
 
 

@@ -115,11 +115,13 @@ class RunInfo:
     """Whether copies of earlier crystals are marked in the table, and left out of the other files."""
     table_only: bool = False
     """Whether the table is all that is written, without CIFs and extxyz files."""
+    no_space_groups: bool = False
+    """Whether the columns of space groups stay empty: searching for them is most of what follows the sentence."""
 
     @property
     def identity(self) -> dict[str, Any]:
         """Request, model, host, and what is written; of the last only what was asked for."""
-        extra = [name for name in ("unique", "table_only") if getattr(self, name)]
+        extra = [name for name in ("unique", "table_only", "no_space_groups") if getattr(self, name)]
         return {"request": self.request.to_dict(), "model": self.model, "host": self.host, "output": extra}
 
 
@@ -301,7 +303,7 @@ class RunFolder:
         from materium.convert import to_cif
 
         crystal = self.read(sample)
-        row = make_row(sample, crystal, self.info.request)
+        row = make_row(sample, crystal, self.info.request, space_groups=not self.info.no_space_groups)
         texts = {}
         for view in self.views:
             if record := view.record(row):
