@@ -53,7 +53,8 @@ def _prepared_per_second(tables: dict[str, Path], out: Path) -> float:
     """Crystals a second; the first time around, modules are loaded and each space group met for the first time."""
     begun = time.perf_counter()
     manifest = prepare(tables, out, PrepareConfig())
-    return sum(split["rows"] for split in manifest["splits"].values()) / (time.perf_counter() - begun)
+    rows = sum(int(split["rows"]) for split in manifest["splits"].values())
+    return rows / (time.perf_counter() - begun)
 
 
 def _training(engine: Materium, folder: Path, epochs: int, peaks: dict[str, float]) -> dict[str, Any]:
