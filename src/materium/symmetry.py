@@ -84,19 +84,20 @@ def space_groups(crystal: Crystal, coarse: float, fine: float) -> tuple[int | No
     """Return the international numbers at two tolerances in Å; None where moyo finds none.
 
     A crystal on the grid that has its coarse group to the last digit, as five of six that a model writes do, has it at
-    any finer tolerance, and is not searched again.
+    any finer tolerance, where nothing is added, and is not searched again.
     """
-    found: list[int | None] = []
-    for symprec in (coarse, fine):
-        try:
-            dataset = dataset_of(crystal, symprec)
-        except CrystalError:
-            found.append(None)
-            continue
-        found.append(dataset.number)
-        if symprec == coarse and _holds_exactly(crystal, dataset.operations):
-            return dataset.number, dataset.number
-    return found[0], found[1]
+    first = _found(crystal, coarse)
+    if first is not None and _holds_exactly(crystal, first.operations):
+        return first.number, first.number
+    second = _found(crystal, fine)
+    return None if first is None else first.number, None if second is None else second.number
+
+
+def _found(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset | None:
+    try:
+        return dataset_of(crystal, symprec)
+    except CrystalError:
+        return None
 
 
 def _holds_exactly(crystal: Crystal, operations: moyopy.Operations) -> bool:

@@ -28,6 +28,7 @@ def test_quick_run_of_a_tiny_model(tiny_checkpoint: Path, tmp_path: Path, capsys
     assert set(figures["times_as_much"]) == {"guidance", "hard constraints", *written}
     assert figures["generate"]["4"]["seconds"] > 0
     assert figures["prepared_per_second"] > 0
+    assert figures["prepared_per_second_at_first"] > 0
     assert 0 <= figures["training"]["padding"] < 1
     for name, _ in flat(figures):
         assert name in printed

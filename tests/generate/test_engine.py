@@ -60,13 +60,14 @@ def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str
 
 
 @pytest.mark.skipif(loops.compiled() is None, reason="the loops in C are not compiled here")
-@pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
+@pytest.mark.parametrize("options", [*REQUESTS[:6], {"neutral": True, "forbid": ("Na",)}, REQUESTS[8]])
 def test_same_sentences_without_the_loops_in_c(
     engine: Materium, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     request = Request(n=20, seed=5, **options)
     found = list(engine.samples(request))
     monkeypatch.setattr("materium.generate.decoding.native_of", lambda *_: None)
+    monkeypatch.setattr("materium.generate.choice.compiled", lambda: None)
     for one, other in zip(found, engine.samples(request), strict=True):
         np.testing.assert_array_equal(one.tokens, other.tokens)
         assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-3)
@@ -245,3 +246,19 @@ def test_nothing_is_trained_by_accident(engine: Materium) -> None:
     list(engine.samples(Request(n=2)))
     assert all(weight.grad is None for weight in engine.model.parameters())
     assert torch.is_grad_enabled()
+
+
+@torch.inference_mode()
+def test_what_is_given_against_the_grammar_has_no_likelihood(engine: Materium, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence with a site twice, once allowed and once not."""
+    sodium, point = engine.tokenizer.vocab.species_ids[11, 1], engine.tokenizer.vocab.first_number + 3
+    given = torch.full((1, engine.tokenizer.max_tokens), FREE)
+    given[0, 2:10] = torch.tensor([sodium, point, point, point] * 2)
+    found = []
+    for reach in (-1, 0):
+        monkeypatch.setattr(engine.grammar, "reach", reach)
+        (written,) = write_batch(engine.model, engine.grammar, engine.plan(Request(n=1)), range(1), given)
+        assert written.tokens[2:10].tolist() == given[0, 2:10].tolist()
+        found.append(written.log_likelihood)
+    assert np.isfinite(found[0])
+    assert found[1] == -np.inf

@@ -202,3 +202,14 @@ def test_default_model_is_the_one_that_ships() -> None:
     assert isinstance(model.config, ModelConfig)
     assert config["facts"]["validation"]["nats_per_crystal"] > 0  # how good it is, benchmarks/ measures
     assert (default_model() / WEIGHTS).stat().st_size <= 40e6
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    """They would make tokens all the same, for the loops in C know no NaN."""
+    model = tiny_model()
+    with torch.no_grad():
+        model.blocks[1].feedforward.up.weight[3, 2] = value
+    folder = tmp_path / "broken"
+    save_model(model, folder, {})
+    assert_refused(folder, "blocks.1.feedforward.up.weight", "NaN or infinity", "train again")

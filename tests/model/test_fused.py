@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -108,6 +109,16 @@ def test_causal_softmax(dtype: torch.dtype, tokens: int) -> None:
     assert_near(found, gradients(plain, scores), TYPES[dtype])
 
 
+def test_longer_sentences_than_there_is_room_for_are_left_to_pytorch() -> None:
+    found = loops.compiled()
+    assert found is not None
+    assert fused.fits(found.longest())
+    assert not fused.fits(found.longest() + 1)
+    layer = Attention(ModelConfig(width=4, layers=1, heads=1, kv_heads=1, hidden=8), 0)
+    x = random(1, found.longest() + 1, 4).requires_grad_()
+    assert layer(x, rotary(torch.arange(x.shape[1])[None], 4)).isfinite().all()
+
+
 def kept(shape: tuple[int, ...], dropped: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """What is left of ones, added to nothing."""
     torch.manual_seed(0)
@@ -154,22 +165,50 @@ def test_a_branch_learns_from_what_was_kept_of_it(dtype: torch.dtype, width: int
     assert_near(gradients(ours, x, branch), gradients(lambda x, branch: x + branch.float() * mask, x, branch), 1e-2)
 
 
+FUSED = ("norm", "heads", "causal_softmax", "swiglu")
+
+
 @pytest.mark.parametrize("changes", [{}, {"kv_heads": 2, "positions": "blockwise"}, {"prefix": "separate"}])
 def test_a_whole_network_learns_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
     model, grammar = tiny_model(**changes), grammar_of()
     tokens, roles = sentences(grammar)
     ours: list[Tensor] = []
-    used: list[Tensor] = []
-    norm = fused.norm
-    monkeypatch.setattr(fused, "norm", lambda *given: used.append(given[0]) or norm(*given))
+    used: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: used.update([name]) or function(*given)
+
+    for name in FUSED:
+        monkeypatch.setattr(fused, name, counted(name, getattr(fused, name)))
     for fusible in (fused.fusible, lambda _: False):
         for place in ("attention", "transformer"):
             monkeypatch.setattr(f"materium.model.{place}.fusible", fusible)
         model.zero_grad()
         nll(model, grammar, tokens, roles, told(len(tokens)))[0].mean().backward()
         ours.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
-    assert len(used) == 2 * len(model.blocks)
+    assert used == {name: (1 + (name == "norm")) * len(model.blocks) for name in FUSED}
     assert_near(ours[:1], ours[1:], 1e-4)
+
+
+def test_a_network_with_dropout_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both branches of each block are dropped from; a seed repeats the gradients, and without it they are others."""
+    model, grammar = tiny_model(dropout=0.3).train(), grammar_of()
+    tokens, roles = sentences(grammar)
+    used: list[int] = []
+    add_dropped = fused.add_dropped
+    monkeypatch.setattr(fused, "add_dropped", lambda *given: used.append(given[2]) or add_dropped(*given))
+
+    def learnt(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        model.zero_grad()
+        nll(model, grammar, tokens, roles, told(len(tokens)))[0].mean().backward()
+        return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+
+    first = learnt(0)
+    assert first.isfinite().all()
+    assert torch.equal(learnt(0), first)
+    assert not torch.allclose(learnt(1), first, rtol=1e-2)
+    assert used == 3 * 2 * len(model.blocks) * [round(0.3 * 2**16)]
 
 
 def test_only_what_learns_is_fused() -> None:

@@ -87,7 +87,7 @@ def open_of(encoder: TallyEncoder, tokens: tuple[Tensor, Tensor], **conditions: 
     """Return what the features say of room (ln volume) and index (thousands) after the last token."""
     tally = tally_of(encoder, **conditions)
     sums = encoder._sums(*tokens, tally)
-    features = encoder._features(encoder._named(sums), tally.targets)[0, -1]
+    features = encoder._features(encoder._named(sums, encoder._volume_of()), tally.targets)[0, -1]
     return float(features[-1 - 2 * WAVES]), float(features[PLAIN + 1])
 
 
@@ -160,7 +160,7 @@ def test_candidates_are_asked_what_the_formula_lacks(encoder: TallyEncoder) -> N
     """After one titanium of TiO2: oxygen is lacking twice, titanium is named and whole, sodium is not named."""
     tally = tally_of(encoder, reduced_formula="TiO2")
     token = torch.tensor([[TOKENIZER.vocab.species_ids[22, 4]]])
-    sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally))
+    sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally), encoder._volume_of())
     questions = torch.stack(
         encoder.candidates._formula(open_formula(sums.written, tally.conditions), tally.conditions)
     )[:, 0, 0]
@@ -175,7 +175,7 @@ def test_candidates_are_asked_how_near_they_lead(encoder: TallyEncoder, name: st
     tally = tally_of(encoder, **{name: {"density": 11.0, "hhi": 2800.0}[name]})
     token = torch.tensor([[TOKENIZER.vocab.species_ids[8, -2]]])
     encoder.measure(*_cells())
-    sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally))
+    sums = encoder._named(encoder._sums(token, torch.tensor([[2]]), tally), encoder._volume_of())
     questions = torch.stack(encoder.candidates._numbers(sums, tally.targets))[:, 0, 0]
     first = {"hhi": 0, "density": 4}[name]
     given, off, distance, gained = questions[first : first + 4]
@@ -199,7 +199,7 @@ def test_a_length_that_fills_the_room_scores_best(encoder: TallyEncoder) -> None
     crystal = KNOWN["NaCl"]
     tokens, roles = (part[:, :-4] for part in written(crystal))
     tally = tally_of(encoder, density=crystal.density)
-    sums = encoder._named(encoder._sums(tokens, roles, tally))
+    sums = encoder._named(encoder._sums(tokens, roles, tally), encoder._volume_of())
     with torch.no_grad():
         encoder.candidates.bump.weight[:, : encoder.candidates.waves] = 1.0
         encoder.candidates.bump.weight[:, encoder.candidates.waves :] = 0.0
@@ -218,7 +218,7 @@ def broken(encoder: TallyEncoder, written: list[tuple[int, int]], **conditions: 
     """Return which rules each element would break after these species, (elements, rules)."""
     tally = tally_of(encoder, **conditions)
     tokens = torch.tensor([[TOKENIZER.vocab.species_ids[pair] for pair in written]])
-    sums = encoder._named(encoder._sums(tokens, torch.full_like(tokens, 2), tally))
+    sums = encoder._named(encoder._sums(tokens, torch.full_like(tokens, 2), tally), encoder._volume_of())
     found = open_formula(sums.written, tally.conditions)
     return torch.stack(encoder.candidates._broken(found, sums, tally.conditions), dim=-1)[0, -1]
 
@@ -245,7 +245,7 @@ def test_real_crystals_break_no_rule(encoder: TallyEncoder, name: str, order: Or
     roles = torch.from_numpy(TOKENIZER.roles(len(crystal)))[None]
     request = Request(conditions={"reduced_formula": formula(crystal), "num_sites": len(crystal)}, order=order)
     tally = Tally(request.told(1), torch.zeros(1, encoder.told.in_features))
-    sums = encoder._named(encoder._sums(torch.from_numpy(tokens)[None], roles, tally))
+    sums = encoder._named(encoder._sums(torch.from_numpy(tokens)[None], roles, tally), encoder._volume_of())
     broken_ones = encoder.candidates._broken(open_formula(sums.written, tally.conditions), sums, tally.conditions)
     rules = torch.stack(broken_ones, dim=-1)[0]
     places = torch.nonzero(roles[0] == 2)[:, 0]

@@ -32,8 +32,8 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "hard constraints": ("plain", {"forbid": ("Pb", "Cd"), "neutral": True}),
 }
 """What is asked for besides, and what its cost is compared with."""
-WRITTEN = {"reading and writing": True, "reading, searching space groups, writing": False}
-"""Runs that end on the disk, and whether they leave the space groups out."""
+NO_SPACE_GROUPS = {"reading and writing": True, "reading, searching space groups, writing": False}
+"""Runs that end on the disk, and what they ask for."""
 
 
 def against_limits(
@@ -84,12 +84,12 @@ def extras(engine: Materium, n: int, repeats: int) -> dict[str, float]:
         tokens[name] = sum(len(s.tokens) for s in written(engine, Request(n=n, seed=1, **asked[name])))
 
     tasks: dict[str, Callable[[], object]] = {name: partial(write, name) for name in asked}
-    for name, left_out in WRITTEN.items():
+    for name, left_out in NO_SPACE_GROUPS.items():
         tasks[name] = partial(to_disk, engine, Request(n=n, seed=1), no_space_groups=left_out)
     seconds = interleaved(tasks, repeats)
     each = {name: seconds[name] / tokens[name] for name in asked}
     ratios = {name: each[name] / each[base] for name, (base, _) in EXTRAS.items()}
-    return {**ratios, **{name: seconds[name] / seconds["plain"] for name in WRITTEN}}
+    return {**ratios, **{name: seconds[name] / seconds["plain"] for name in NO_SPACE_GROUPS}}
 
 
 def written(engine: Materium, request: Request, batch_size: int = BATCH, *, bfloat16: bool = False) -> list[Sample]:

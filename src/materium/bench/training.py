@@ -44,7 +44,7 @@ def preparing_and_training(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tables = {split: _table(folder / f"{split}.parquet", rows) for split, rows in parts.items()}
-        rates = [_prepared_per_second(tables, folder / name) for name in ("shards", "again")]
+        rates = [_prepared_per_second(tables, folder / out) for out in ("shards", "again")]
         training = _training(engine, folder, epochs, peaks)
     return {"prepared_per_second_at_first": rates[0], "prepared_per_second": rates[1], "training": training}
 

@@ -94,7 +94,7 @@ def _way(role: Role, grammar: Grammar, request: Request, lattice_first: Tensor) 
 
 def _in_steps(scores: Scores, way: Way, uniform: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
     """The links of `sample`, one after the other."""
-    norms = sample.mask(scores.logits, scores.legal).logsumexp(-1, keepdim=True)[:, 0].double()
+    norms = sample.mask(scores.logits, scores.legal).logsumexp(-1).double()
     logits = sample.mask(scores.logits, scores.open)
     if way.marked is not None:
         logits = sample.weigh(logits, way.marked, way.odds)

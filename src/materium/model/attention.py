@@ -49,7 +49,7 @@ class KeyValueCache:
         self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
         self.like, self.positions, self.native = like, positions, native
         self.blocks: list[Tensor] = []
-        self.rows = torch.arange(batch)
+        self.rows = torch.arange(batch)  # used with `native` alone
         self.length = 0
         self.tally: Tally | None = None
 
@@ -145,7 +145,7 @@ class Attention(nn.Module):
         if self.kv_heads != self.heads:
             key, value = (t.repeat_interleave(self.heads // self.kv_heads, dim=1) for t in (key, value))
         scores, scale = query @ key.transpose(-1, -2), self.head_width**-0.5
-        if fusible(scores):
+        if fusible(scores) and fused.fits(tokens):
             return self._merged(fused.causal_softmax(scores, scale) @ value)
         return self._merged(_causal_softmax(scores * scale, tokens) @ value)
 

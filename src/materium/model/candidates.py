@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NUMBERS = 8
 QUESTIONS = 5 + NUMBERS
 RULES = 3
+FULL = RULES - 1
 """What never happens in a sentence that keeps what it was told: see `Candidates._broken`."""
 BROKEN = -6.0
 """Score of a broken rule, before training moves it."""
@@ -129,7 +130,7 @@ class Candidates(nn.Module):
         if aims is None and not conditions.elements.shape[1]:
             answers = nn.functional.silu(self.ask(self.ask.weight.new_zeros(1, 1, 1, QUESTIONS)))
             scores = (answers * weights[..., None, :]).sum(-1)
-            return scores + torch.where(_full(sums, conditions), self.rules[-1], 0.0)
+            return scores + torch.where(_full(sums, conditions), self.rules[FULL], 0.0)
         found = open_formula(sums.written, conditions)
         questions = torch.stack([*self._formula(found, conditions), *self._numbers(sums, aims)], dim=-1)
         answers = nn.functional.silu(self.ask(questions))

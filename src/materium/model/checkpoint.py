@@ -68,6 +68,9 @@ def load_checkpoint(
     if found != config["weights_sha256"]:
         message = f"{folder / WEIGHTS} has sha256 {found[:12]}…, config.json says {config['weights_sha256'][:12]}…"
         raise CheckpointError(f"{message}; the file was altered, fetch or train it again")
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise CheckpointError(f"{folder / WEIGHTS}: {name} holds NaN or infinity; train again or take an older one")
     try:
         model.load_state_dict({name: value.float() for name, value in weights.items()})
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little: a quarter of a draw for each entry, where PyTorch's takes one."""
+"""Dropout whose random numbers cost little: by the loops in C two for a whole layer, else a quarter of PyTorch's."""
 
 from __future__ import annotations
 

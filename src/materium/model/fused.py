@@ -1,6 +1,7 @@
 """Parts of a block that training passes through in one go on CPUs, forward and backward, by the loops in C.
 
 Results are those of PyTorch's operations; under autocast they are rounded once, where PyTorch rounds after each.
+Dropout has random numbers of its own, so that one seed trains another network than without the loops.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ from materium.model import loops
 def fusible(x: Tensor) -> bool:
     """Return whether the loops can do what follows from `x`: on a CPU, compiled, and gradients asked for."""
     return x.requires_grad and x.device.type == "cpu" and x.dtype in loops.NAMES and loops.compiled() is not None
+
+
+def fits(tokens: int) -> bool:
+    """Return whether the loops have room for so many positions of a row."""
+    found = loops.compiled()
+    return found is not None and tokens <= found.longest()
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -1,7 +1,7 @@
 /* What stands between the products of matrices, each in one pass over memory, for decoding and for training on CPUs.
 
    PyTorch takes several passes for each of them, and reads keys and values by products of a single row. Numbers are
-   float or bfloat16, sums float. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
+   float or bfloat16, sums float, of shares double. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
@@ -430,6 +430,7 @@ INLINE ptrdiff_t pick(const float *shares, ptrdiff_t n, double total, double uni
   ptrdiff_t last = start;
   for (ptrdiff_t i = start; i < n && i < start + GROUP && passed <= below; i++)
     if (shares[i] > 0) passed += shares[i], last = i;
+  while (last > 0 && !(shares[last] > 0)) last--; /* where sums of groups were rounded apart */
   return last;
 }
 

@@ -59,7 +59,7 @@ class Native:
     """
 
     def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
-        """Take the weights, for one batch: those of the products in `dtype`, float32 or bfloat16."""
+        """Get ready for one batch, whose products are in `dtype`, float32 or bfloat16: the weights are copied."""
         self.config, self.dtype = model.config, dtype
         self.eps = torch.tensor(model.norm.eps, dtype=torch.float32, device="cpu")
         self.layers = [_layer(cast("Block", block), dtype) for block in model.blocks]
@@ -69,7 +69,7 @@ class Native:
     def read(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: KeyValueCache) -> Tensor:
         """Return what the blocks make of the next tokens, (B, tokens, width) float32.
 
-        Their keys and values go into the cache. One token after the other: there are two at first, and then one.
+        Their keys and values go into the cache. One token after the other: after the prefix and [SOS] there is one.
         """
         if cache.like.dtype != self.dtype or len(cache.rows) != len(x):
             raise ValueError(f"{len(x)} rows of {self.dtype}; the cache is of {len(cache.rows)} and {cache.like.dtype}")

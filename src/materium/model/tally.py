@@ -61,6 +61,12 @@ class Tally:
         by token gets the very sums of who adds at once. None before the first token.
     told
         What the head comes to at every token, (B, 1, width); None before the first token.
+
+    Attributes
+    ----------
+    targets, volume_of
+        What numbers are compared with, and what an atom of each element fills (None before the first token): the same
+        for all tokens.
     """
 
     conditions: Conditions
@@ -71,6 +77,7 @@ class Tally:
     def __post_init__(self) -> None:
         """Look once whether any sentence has a target, for on other devices the host has to wait for it."""
         self.targets = targets(self.conditions)
+        self.volume_of: Tensor | None = None
 
     def keep(self, rows: Tensor) -> None:
         """Drop all sentences but `rows`."""
@@ -145,7 +152,9 @@ class TallyEncoder(nn.Module):
         """Return what is noted at tokens (B, tokens) that follow those in the tally, and add them to it."""
         sums = self._sums(tokens, roles, tally)
         tally.sums = sums[:, -1]
-        named = self._named(sums)
+        if tally.volume_of is None:
+            tally.volume_of = self._volume_of()
+        named = self._named(sums, tally.volume_of)
         value, gate = self.hidden(self._features(named, tally.targets)).chunk(2, dim=-1)
         seen = value * nn.functional.silu(gate + self.role(roles))
         left = self.left(_left(named.atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
@@ -172,13 +181,13 @@ class TallyEncoder(nn.Module):
             added[:, 0] += tally.sums
         return added.cumsum(1)
 
-    def _named(self, sums: Tensor) -> Sums:
-        """The sums by name."""
+    def _named(self, sums: Tensor, volume_of: Tensor) -> Sums:
+        """The sums by name, and what an atom of each element fills."""
         atoms, mass, weighted, filled, lengths = sums[..., :COSINES].unbind(-1)
         cosines = sums[..., COSINES:SUMS]
         square = 1 - cosines.square().sum(-1) + 2 * cosines.prod(-1)
         volume = lengths + 0.5 * square.clamp(min=FLATTEST).log()
-        return Sums(atoms, mass, weighted, filled, volume, sums[..., SUMS:], self._volume_of())
+        return Sums(atoms, mass, weighted, filled, volume, sums[..., SUMS:], volume_of)
 
     def _volume_of(self) -> Tensor:
         """What an atom of each element fills, the mean of its species, (elements,)."""

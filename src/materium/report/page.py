@@ -169,7 +169,7 @@ def _gallery(rows: Sequence[Row], crystals: Sequence[Record], viewer: Viewer) ->
 def _card(record: Record, viewer: Viewer) -> str:
     from materium.generate.rows import crystal_of
 
-    group = overview.named(record["space_group"]) if record["space_group"] else "no symmetry found"
+    group = overview.named(record["space_group"]) if record["space_group"] else "space group not known"
     size = f"{record['num_sites']} sites, {record['density']:.2f} g/cm³"
     lines = (record["formula"], group, size, f"ln p {record['log_likelihood']:.1f}", record["id"])
     return viewer.card(crystal_of(record), lines)
