@@ -343,22 +343,33 @@ def _polar_translations(number: int) -> NDArray[np.float64]:
 
 def _equal_axes(basis: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Right-handed axes that the lattice cannot tell apart, (k, 3, 3) in terms of `basis`, and their parameters."""
-    own = lengths_angles(basis)
-    vectors = _short_vectors()
-    lengths = np.sqrt(((vectors @ basis) ** 2).sum(axis=1))
-    similar = np.abs(lengths[:, None] - own[:3]) < METRIC_TOLERANCE * own[:3]
-    rows = [vectors[column] for column in similar.T]
-    candidates = np.stack([rows[axis][index.ravel()] for axis, index in enumerate(np.indices(list(map(len, rows))))], 1)
-    candidates = candidates[_determinants(candidates) == 1]
-    parameters = lengths_angles(candidates @ basis)
-    keep = (np.abs(parameters - own)[:, 3:] < METRIC_TOLERANCE * 90.0).all(axis=1)
-    return candidates[keep], parameters[keep]
+    vectors, own = _short_vectors(), lengths_angles(basis)
+    cartesian = vectors @ basis
+    metric = cartesian @ cartesian.T
+    lengths = np.sqrt(metric.diagonal())
+    angles = np.degrees(np.arccos(np.clip(metric / (lengths[:, None] * lengths), -1, 1)))
+    a, b, c = (np.flatnonzero(np.abs(lengths - length) < METRIC_TOLERANCE * length) for length in own[:3])
+    near = [np.abs(angles - angle) < METRIC_TOLERANCE * 90.0 for angle in own[3:]]
+    first, second = a[:, None, None], b[:, None]
+    fits = near[0][second, c] & near[1][first, c] & near[2][first, second] & _right_handed()[first, second, c]
+    of_a, of_b, of_c = fits.nonzero()
+    i, j, k = a[of_a], b[of_b], c[of_c]
+    axes = np.stack([vectors[i], vectors[j], vectors[k]], axis=1)
+    return axes, np.stack([lengths[i], lengths[j], lengths[k], angles[j, k], angles[i, k], angles[i, j]], axis=1)
 
 
 @cache
 def _short_vectors() -> NDArray[np.int64]:
-    """The lattice vectors with coefficients -1, 0, 1, shape (27, 3); the axes of a reduced cell are among them."""
-    return np.array(list(product((-1, 0, 1), repeat=3)))
+    """The lattice vectors with coefficients -1, 0, 1, shape (26, 3); the axes of a reduced cell are among them."""
+    return np.array([vector for vector in product((-1, 0, 1), repeat=3) if any(vector)])
+
+
+@cache
+def _right_handed() -> NDArray[np.bool_]:
+    """Which three of these vectors are axes of right-handed primitive cells, shape (26, 26, 26)."""
+    size = len(_short_vectors())
+    triples = _short_vectors()[np.indices((size,) * 3).reshape(3, -1).T]
+    return (_determinants(triples) == 1).reshape((size,) * 3)
 
 
 def _determinants(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
