@@ -369,7 +369,8 @@ def _right_handed() -> NDArray[np.bool_]:
     """Which three of these vectors are axes of right-handed primitive cells, shape (26, 26, 26)."""
     size = len(_short_vectors())
     triples = _short_vectors()[np.indices((size,) * 3).reshape(3, -1).T]
-    return (_determinants(triples) == 1).reshape((size,) * 3)
+    right: NDArray[np.bool_] = (_determinants(triples) == 1).reshape((size,) * 3)
+    return right
 
 
 def _determinants(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
