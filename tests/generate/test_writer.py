@@ -249,6 +249,32 @@ def test_a_table_is_all_that_is_written(tmp_path: Path, engine: Materium, sample
         opened(tmp_path / "run", engine)
 
 
+@pytest.mark.parametrize("unique", [False, True])
+def test_cifs_are_written_where_the_crystal_was(
+    tmp_path: Path, engine: Materium, samples: list[Sample], *, unique: bool
+) -> None:
+    """But a copy is told by the process that holds the run together, and gets none."""
+    run = unique_run(tmp_path / "run", engine) if unique else opened(tmp_path / "run", engine)
+    prepared = run.prepare(samples[:5])
+    assert len(list((run.folder / "cif").iterdir())) == (0 if unique else 5)
+    assert all((one.texts["cif"][0] is None) != unique for one in prepared)
+    run.append(prepared)
+    assert len(list((run.folder / "cif").iterdir())) == 5
+
+
+def test_what_the_disk_refuses_is_said_where_the_run_is_held_together(
+    tmp_path: Path, engine: Materium, samples: list[Sample]
+) -> None:
+    run = opened(tmp_path / "run", engine)
+    (run.folder / "cif").rmdir()
+    prepared = run.prepare(samples[:5])
+    with pytest.raises(FileNotFoundError, match="cif"):
+        run.append(prepared)
+    (run.folder / "cif").mkdir()
+    run.append(prepared)
+    assert len(list((run.folder / "cif").iterdir())) == 5
+
+
 def test_space_groups_may_be_left_out(
     tmp_path: Path, engine: Materium, samples: list[Sample], whole: dict[str, Any]
 ) -> None:

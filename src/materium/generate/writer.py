@@ -1,9 +1,10 @@
 """Run folders: results are appended as they come, a stopped run goes on, and a finished one is never overwritten.
 
-Each batch becomes one Parquet file in `parts/`, written at once or not at all: that is the journal. The extxyz files
-follow it; what a crash left half-written there is cut off and written again from the journal. A run that symmetrises
-has, beside `cif/` and `structures.extxyz`, the refined crystals in `refined/` and `refined.extxyz`, under the same ids.
-Nothing is held in memory but the batch at hand, so that a run may be as long as the disk is large.
+Each batch becomes one Parquet file in `parts/`, written at once or not at all: that is the journal. CIFs come before,
+and are written anew with their batch after a crash. The extxyz files follow it; what a crash left half-written there is
+cut off and written again from the journal. A run that symmetrises has, beside `cif/` and `structures.extxyz`, the
+refined crystals in `refined/` and `refined.extxyz`, under the same ids. Nothing is held in memory but the batch in
+hand, so that a run may be as long as the disk is large.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,12 +81,13 @@ class Prepared:
     sample, row
         The sentence, and its row of the table.
     texts
-        By the name of a view its CIF and its extxyz frame; views in which it has no structure are missing.
+        By the name of a view its CIF, None where that is written already, and its extxyz frame; views in which it has
+        no structure are missing.
     """
 
     sample: Sample
     row: dict[str, Any]
-    texts: dict[str, tuple[str, str]]
+    texts: dict[str, tuple[str | None, str]]
 
 
 class Uniques(Protocol):
@@ -178,8 +180,12 @@ class RunFolder:
         return sum(int(path.stem.split("-")[1]) for path in self._part_files())
 
     def prepare(self, samples: Sequence[Sample]) -> list[Prepared]:
-        """Judge samples and put them into words; nothing is written, so that the process that made them may do it."""
-        return [self._prepared(sample) for sample in samples]
+        """Judge samples and put them into words, in the process that made them.
+
+        Their CIFs are written at once, for a new file is dear, unless copies, which get none, are still to be told.
+        What the disk refuses is left to `append`, which says why.
+        """
+        return [self._with_cifs(self._prepared(sample)) for sample in samples]
 
     def append(self, batch: Sequence[Prepared]) -> None:
         """Append a batch of consecutive samples."""
@@ -304,7 +310,7 @@ class RunFolder:
 
         crystal = self.read(sample)
         row = make_row(sample, crystal, self.info.request, space_groups=not self.info.no_space_groups)
-        texts = {}
+        texts: dict[str, tuple[str | None, str]] = {}
         for view in self.views:
             if record := view.record(row):
                 shown = crystal if record is row else crystal_of(record)
@@ -319,9 +325,20 @@ class RunFolder:
             row["copy_of"] = None if first is None else identity(self.info.request.seed, first)
         return row
 
-    def _write_cifs(self, name: str, texts: Mapping[str, tuple[str, str]]) -> None:
+    def _with_cifs(self, one: Prepared) -> Prepared:
+        """The same, its CIFs being written."""
+        if self.info.unique:
+            return one
+        try:
+            self._write_cifs(one.row["id"], one.texts)
+        except OSError:
+            return one
+        return replace(one, texts={view: (None, frame) for view, (_, frame) in one.texts.items()})
+
+    def _write_cifs(self, name: str, texts: Mapping[str, tuple[str | None, str]]) -> None:
         for folder, (cif, _) in texts.items():
-            (self.folder / folder / f"{name}.cif").write_text(cif, encoding="utf-8")
+            if cif is not None:
+                (self.folder / folder / f"{name}.cif").write_text(cif, encoding="utf-8")
 
     def _append_frames(self, view: View, frames: Iterable[str]) -> None:
         with (self.folder / view.frames).open("a", encoding="utf-8") as file:
