@@ -12,7 +12,7 @@ from materium.model import fused
 from materium.model.fused import fusible
 
 STEPS = 2**16
-"""A random integer has 64 bits, and 16 of them are enough to decide on an entry."""
+"""A random integer has 64 bits, and 16 of them are enough to decide on an entry; `loops.c` halves 32 bits likewise."""
 
 
 class Dropout(nn.Module):
