@@ -153,9 +153,8 @@ class Decoding:
         if self.given is not None:
             words = self.given[self.rows[chosen], self.column]
             place = torch.where(words == FREE, place, words - span.start)
-        gained = logits.gather(1, place[:, None])[:, 0].double() - norm
-        possible = legal.expand(len(place), -1).gather(1, place[:, None])[:, 0]  # what is given need not be
-        return place + span.start, gained.where(possible, sample.NEVER)
+            logits = sample.mask(logits, legal)  # what is drawn is legal, and what is given need not be
+        return place + span.start, logits.gather(1, place[:, None])[:, 0].double() - norm
 
     def _chosen(self, places: NDArray[np.int64]) -> Tensor | slice:
         """Some of the sentences; all of them, in their order, are not copied."""

@@ -1,7 +1,8 @@
 /* What stands between the products of matrices, each in one pass over memory, for decoding and for training on CPUs.
 
    PyTorch takes several passes for each of them, and reads keys and values by products of a single row. Numbers are
-   float or bfloat16, sums float, of shares double. Shapes are those of attention.py; `from` and `to` say which rows are worked on. */
+   float or bfloat16, sums float, of shares double. Shapes are those of attention.py; `from` and `to` say which rows are
+   worked on. */
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
