@@ -69,14 +69,22 @@ INLINE float exponential(float x) {
     }                                                                                                                  \
   }
 
-/* Products of a query with `known` keys; four at a time, for one alone leaves the processor waiting for its sum. */
+/* Ask for `n` numbers that stand in memory from `at` on. */
+#define FETCH(T)                                                                                                       \
+  INLINE void fetch_##T(const T *at, ptrdiff_t n) {                                                                    \
+    for (ptrdiff_t i = 0; i < n; i += LINE / (ptrdiff_t)sizeof(T)) __builtin_prefetch(at + i,0,2);                       \
+  }
+
+/* Products of a query with `known` keys; four at a time, for one alone leaves the processor waiting for its sum.
+   Meanwhile the keys that stand `onward` are asked for, whose turn is next: memory and arithmetic work side by side. */
 #define SCORES(T)                                                                                                      \
   INLINE void scores_##T(const float *restrict query, const T *restrict keys, ptrdiff_t known, ptrdiff_t width,        \
-                         float *restrict scores) {                                                                     \
+                         ptrdiff_t onward, float *restrict scores) {                                                   \
     ptrdiff_t p = 0;                                                                                                   \
     for (; p + 4 <= known; p += 4) {                                                                                   \
       const T *at = keys + p * width;                                                                                  \
       float first = 0, second = 0, third = 0, fourth = 0;                                                              \
+      fetch_##T(at + onward, 4 * width);                                                                               \
       for (ptrdiff_t i = 0; i < width; i++) {                                                                          \
         first += query[i] * widen_##T(at[i]);                                                                          \
         second += query[i] * widen_##T(at[width + i]);                                                                 \
@@ -87,34 +95,28 @@ INLINE float exponential(float x) {
     }                                                                                                                  \
     for (; p < known; p++) {                                                                                           \
       float sum = 0;                                                                                                   \
+      fetch_##T(keys + p * width + onward, width);                                                                     \
       for (ptrdiff_t i = 0; i < width; i++) sum += query[i] * widen_##T(keys[p * width + i]);                          \
       scores[p] = sum;                                                                                                 \
     }                                                                                                                  \
   }
 
-/* Add `known` values by their shares to `mixed`. */
+/* Add `known` values by their shares to `mixed`; those `onward` are asked for. */
 #define MIX(T)                                                                                                         \
   INLINE void mix_##T(const float *restrict shares, const T *restrict values, ptrdiff_t known, ptrdiff_t width,        \
-                      float *restrict mixed) {                                                                         \
+                      ptrdiff_t onward, float *restrict mixed) {                                                       \
     ptrdiff_t p = 0;                                                                                                   \
     for (; p + 4 <= known; p += 4) {                                                                                   \
       const T *at = values + p * width;                                                                                \
       const float first = shares[p], second = shares[p + 1], third = shares[p + 2], fourth = shares[p + 3];            \
+      fetch_##T(at + onward, 4 * width);                                                                               \
       for (ptrdiff_t i = 0; i < width; i++)                                                                            \
         mixed[i] += first * widen_##T(at[i]) + second * widen_##T(at[width + i]) +                                     \
                     third * widen_##T(at[2 * width + i]) + fourth * widen_##T(at[3 * width + i]);                      \
     }                                                                                                                  \
-    for (; p < known; p++)                                                                                             \
+    for (; p < known; p++) {                                                                                           \
+      fetch_##T(values + p * width + onward, width);                                                                   \
       for (ptrdiff_t i = 0; i < width; i++) mixed[i] += shares[p] * widen_##T(values[p * width + i]);                  \
-  }
-
-/* Ask for the keys and values of the head after this one: one head's are one stream, whose beginning a processor waits
-   for. `known` are filled of the block. */
-#define FETCH(T)                                                                                                       \
-  INLINE void fetch_##T(const T *keys, const T *values, ptrdiff_t known, ptrdiff_t width) {                            \
-    for (ptrdiff_t i = 0; i < known * width; i += LINE / (ptrdiff_t)sizeof(T)) {                                       \
-      __builtin_prefetch(keys + i);                                                                                    \
-      __builtin_prefetch(values + i);                                                                                  \
     }                                                                                                                  \
   }
 
@@ -135,18 +137,17 @@ INLINE float exponential(float x) {
       const float *c = cosine + row * turn, *s = sine + row * turn;                                                    \
       for (ptrdiff_t h = 0; h < kv_heads; h++) {                                                                       \
         const ptrdiff_t start = (places[row] * kv_heads + h) * apart, now = start + filled * width;                    \
-        const ptrdiff_t onward = row + 1 < to ? places[row + 1] * kv_heads * apart : -1;                               \
-        const ptrdiff_t after = h + 1 < kv_heads ? start + apart : onward;                                             \
+        const ptrdiff_t later = row + 1 < to ? places[row + 1] * kv_heads * apart - start : 0;                         \
+        const ptrdiff_t onward = h + 1 < kv_heads ? apart : later;                                                     \
         const T *key = own + (heads + h) * width;                                                                      \
         turn_##T(key, c, s, 1.0f, width, turned);                                                                      \
         for (ptrdiff_t i = 0; i < width; i++) keys[last][now + i] = narrow_##T(turned[i]);                             \
         memcpy(values[last] + now, key + kv_heads * width, (size_t)width * sizeof(T));                                 \
-        for (ptrdiff_t block = 0; block <= last && after >= 0; block++)                                                \
-          fetch_##T(keys[block] + after, values[block] + after, block < last ? size : filled + 1, width);              \
         for (ptrdiff_t g = h * group; g < (h + 1) * group; g++) {                                                      \
           turn_##T(own + g * width, c, s, scale, width, turned);                                                       \
           for (ptrdiff_t block = 0; block <= last; block++)                                                            \
-            scores_##T(turned, keys[block] + start, block < last ? size : filled + 1, width, shares + block * size);   \
+            scores_##T(turned, keys[block] + start, block < last ? size : filled + 1, width, onward,                   \
+                       shares + block * size);                                                                         \
           float top = shares[0], total = 0;                                                                            \
           for (ptrdiff_t p = 1; p <= length; p++) top = shares[p] > top ? shares[p] : top;                             \
           for (ptrdiff_t p = 0; p <= length; p++) {                                                                    \
@@ -155,7 +156,8 @@ INLINE float exponential(float x) {
           }                                                                                                            \
           for (ptrdiff_t i = 0; i < width; i++) mixed[i] = 0;                                                          \
           for (ptrdiff_t block = 0; block <= last; block++)                                                            \
-            mix_##T(shares + block * size, values[block] + start, block < last ? size : filled + 1, width, mixed);     \
+            mix_##T(shares + block * size, values[block] + start, block < last ? size : filled + 1, width, onward,     \
+                    mixed);                                                                                            \
           for (ptrdiff_t i = 0; i < width; i++) out[(row * heads + g) * width + i] = narrow_##T(mixed[i] / total);     \
         }                                                                                                              \
       }                                                                                                                \
@@ -362,12 +364,12 @@ INLINE uint32_t bits_of(uint32_t place, uint32_t seed, uint32_t other) {
 
 TURN(float)
 TURN(bfloat16)
+FETCH(float)
+FETCH(bfloat16)
 SCORES(float)
 SCORES(bfloat16)
 MIX(float)
 MIX(bfloat16)
-FETCH(float)
-FETCH(bfloat16)
 ATTEND(float)
 ATTEND(bfloat16)
 ADD_NORM(float)
