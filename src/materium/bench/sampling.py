@@ -36,10 +36,8 @@ NO_SPACE_GROUPS = {"reading and writing": True, "reading, searching space groups
 """Runs that end on the disk, and what they ask for."""
 
 
-def against_limits(
-    engine: Materium, n: int, naive: int, repeats: int, peaks: dict[str, float]
-) -> tuple[dict[str, Any], list[Sample]]:
-    """Return seconds, operations and their share of the peaks, and the ratio to the plain decoder; and the samples.
+def against_limits(engine: Materium, n: int, naive: int, repeats: int, peaks: dict[str, float]) -> dict[str, Any]:
+    """Return seconds, operations and their share of the peaks, and the ratio to the plain decoder.
 
     `n` crystals are written as `materium generate` writes them, `naive` of them by the plain decoder.
     """
@@ -69,13 +67,15 @@ def against_limits(
             "share_of_copy": moved / seconds[kind] / 1e9 / peaks["copy_gb_per_second"],
             "times_the_plain_decoder": alone / each,
         }
-    return result, found["float32"]
+    return result
 
 
-def extras(engine: Materium, n: int, repeats: int) -> dict[str, float]:
+def extras(engine: Materium, n: int, repeats: int, folder: Path) -> dict[str, float]:
     """Return what guidance, hard constraints, and writing to disk cost, with and without space groups: times a run.
 
-    Per token, for what is asked for changes how long the crystals are. Likelihoods come with every sentence.
+    Per token, for what is asked for changes how long the crystals are. Likelihoods come with every sentence. The runs
+    stay in `folder` until all is measured: ext4 passes over files that were deleted within minutes, one by one, and a
+    new file then costs ten times as much.
     """
     asked = {"plain": {}, "told": TOLD} | {name: options for name, (_, options) in EXTRAS.items()}
     tokens: dict[str, int] = {}
@@ -85,7 +85,7 @@ def extras(engine: Materium, n: int, repeats: int) -> dict[str, float]:
 
     tasks: dict[str, Callable[[], object]] = {name: partial(write, name) for name in asked}
     for name, left_out in NO_SPACE_GROUPS.items():
-        tasks[name] = partial(to_disk, engine, Request(n=n, seed=1), no_space_groups=left_out)
+        tasks[name] = partial(to_disk, engine, Request(n=n, seed=1), folder, no_space_groups=left_out)
     seconds = interleaved(tasks, repeats)
     each = {name: seconds[name] / tokens[name] for name in asked}
     ratios = {name: each[name] / each[base] for name, (base, _) in EXTRAS.items()}
@@ -102,14 +102,13 @@ def written(engine: Materium, request: Request, batch_size: int = BATCH, *, bflo
         engine.bfloat16 = before
 
 
-def to_disk(engine: Materium, request: Request, *, no_space_groups: bool = False) -> None:
-    """Write a run folder, and throw it away."""
-    with tempfile.TemporaryDirectory() as folder:
-        info = RunInfo(request, engine.fingerprint, {}, "bench", no_space_groups=no_space_groups)
-        run = RunFolder(Path(folder) / "run", info, engine.read)
-        for batch in engine.made(engine.plan(request), run.prepare, 0, BATCH, engine.processes(request.total)):
-            run.append(batch)
-        run.finish()
+def to_disk(engine: Materium, request: Request, folder: Path, *, no_space_groups: bool = False) -> None:
+    """Write a run into a new folder within `folder`."""
+    info = RunInfo(request, engine.fingerprint, {}, "bench", no_space_groups=no_space_groups)
+    run = RunFolder(Path(tempfile.mkdtemp(dir=folder)), info, engine.read)
+    for batch in engine.made(engine.plan(request), run.prepare, 0, BATCH, engine.processes(request.total)):
+        run.append(batch)
+    run.finish()
 
 
 def sites_of(samples: list[Sample]) -> list[int]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from materium.train.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from materium.crystal import Crystal
     from materium.data.loader import Batch
@@ -33,19 +32,17 @@ VALIDATED = 16
 
 
 def preparing_and_training(
-    engine: Materium, crystals: Sequence[Crystal], epochs: int, peaks: dict[str, float]
+    engine: Materium, crystals: Sequence[Crystal], epochs: int, peaks: dict[str, float], folder: Path
 ) -> dict[str, Any]:
     """Return crystals prepared a second, on one core, and the operations of training with their share of the peaks.
 
-    Their oxidation states are known, so none is guessed.
+    Their oxidation states are known, so none is guessed. What is written stands in `folder`.
     """
     keep_freed_memory()  # as `materium train` does
     parts = {"train": crystals, "val": crystals[:VALIDATED]}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tables = {split: _table(folder / f"{split}.parquet", rows) for split, rows in parts.items()}
-        rates = [_prepared_per_second(tables, folder / out) for out in ("shards", "again")]
-        training = _training(engine, folder, epochs, peaks)
+    tables = {split: _table(folder / f"{split}.parquet", rows) for split, rows in parts.items()}
+    rates = [_prepared_per_second(tables, folder / out) for out in ("shards", "again")]
+    training = _training(engine, folder, epochs, peaks)
     return {"prepared_per_second_at_first": rates[0], "prepared_per_second": rates[1], "training": training}
 
 

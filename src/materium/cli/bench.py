@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: crystals, plain ones, those of the extras, epochs, repeats, and runs of whole processes."""
+    """How much is measured: crystals (plain, of the extras, to train on), epochs, repeats, and whole processes' runs."""
 
     crystals: int = 1000
     plain: int = 16
     extra: int = 256
-    epochs: int = 3
+    trained: int = 4000
+    epochs: int = 1
     repeats: int = 3
     runs: tuple[int, ...] = (64, 1000, 10_000)
     limits: int = 20
 
 
-QUICK = Effort(crystals=32, plain=1, extra=16, epochs=2, repeats=1, runs=(4,), limits=3)
+QUICK = Effort(crystals=32, plain=1, extra=16, trained=32, epochs=2, repeats=1, runs=(4,), limits=3)
 HEADERS = ("", "measured")
 
 
@@ -68,31 +69,34 @@ def bench(
 def measured(engine: "Materium", model: Path | None, effort: Effort) -> dict[str, Any]:
     """Return every figure, the limits of the machine first."""
     from materium.bench.limits import limits, machine
-    from materium.bench.sampling import against_limits, extras
+    from materium.bench.sampling import against_limits, extras, written
     from materium.bench.training import preparing_and_training
+    from materium.generate.request import Request
 
     peaks = limits(effort.limits)
-    sampling, samples = against_limits(engine, effort.crystals, effort.plain, effort.repeats, peaks)
+    sampling = against_limits(engine, effort.crystals, effort.plain, effort.repeats, peaks)
+    crystals = [engine.read(sample) for sample in written(engine, Request(n=effort.trained, seed=2))]
     facts = {"command": shlex.join(["materium", *sys.argv[1:]]), "version": materium.__version__, "commit": _commit()}
-    return {
-        "machine": machine(),
-        **facts,
-        "model": engine.fingerprint,
-        "limits": peaks,
-        "sampling": sampling,
-        "times_as_much": extras(engine, effort.extra, effort.repeats),
-        "generate": {str(n): _generate(n, model) for n in effort.runs},
-        **preparing_and_training(engine, [engine.read(sample) for sample in samples], effort.epochs, peaks),
-    }
+    with tempfile.TemporaryDirectory() as name:  # deleted at the end; `extras` says why
+        folder = Path(name)
+        return {
+            "machine": machine(),
+            **facts,
+            "model": engine.fingerprint,
+            "limits": peaks,
+            "sampling": sampling,
+            "times_as_much": extras(engine, effort.extra, effort.repeats, folder),
+            "generate": {str(n): _generate(n, model, folder) for n in effort.runs},
+            **preparing_and_training(engine, crystals, effort.epochs, peaks, folder),
+        }
 
 
-def _generate(n: int, model: Path | None) -> dict[str, float | None]:
+def _generate(n: int, model: Path | None, folder: Path) -> dict[str, float | None]:
     """A whole run of the command line; files are warm, for this process has read them."""
     from materium.bench.process import run
 
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["generate", "-n", str(n), "--out", str(Path(folder) / "run"), "--quiet"]
-        seconds, memory = run([*words, *(["--model", str(model)] if model else [])])
+    words = ["generate", "-n", str(n), "--out", str(folder / f"generated-{n}"), "--quiet"]
+    seconds, memory = run([*words, *(["--model", str(model)] if model else [])])
     return {"seconds": seconds, "peak_gb": memory}
 
 

@@ -76,8 +76,8 @@ def write_batch(  # noqa: PLR0913 - as `Decoding`
     `given`, shape (B, tokens), holds the tokens that each sentence must have, and `FREE` where the model chooses.
     `dtype` is the type of the blocks' matrix products, float32 or bfloat16.
     """
-    with torch.autocast(grammar.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        batch = Decoding(model, grammar, plan, indices, given, dtype=dtype)
+    batch = Decoding(model, grammar, plan, indices, given, dtype=dtype)
+    with batch.precision():
         while len(batch.rows):
             batch.step()
     return batch.finished()
@@ -117,9 +117,18 @@ class Decoding:
         room = [model.conditions.positions(told) + steps for told in streams]
         like = torch.empty(0, dtype=dtype, device=device)
         native = native_of(model, dtype, max(room))
+        self.narrow = dtype == torch.bfloat16 and native is None  # who reads in C has narrow weights of its own
         self.caches = [KeyValueCache(model.config, len(filled), positions, like, native) for positions in room]
         self.outlooks: list[Outlook] = []
-        self._take(torch.full((len(filled),), SOS, device=device), [told.to(device) for told in streams])
+        with self.precision():
+            self._take(torch.full((len(filled),), SOS, device=device), [told.to(device) for told in streams])
+
+    def precision(self) -> torch.autocast:
+        """Return the context in which PyTorch's products are of the type that was asked for.
+
+        What is outside of the blocks needs none: for each number of sentences, a product in bfloat16 is compiled anew.
+        """
+        return torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.narrow)
 
     def step(self) -> None:
         """Write one token of each sentence; those in which the same role comes next are drawn together."""

@@ -155,7 +155,9 @@ class TallyEncoder(nn.Module):
         if tally.volume_of is None:
             tally.volume_of = self._volume_of()
         named = self._named(sums, tally.volume_of)
-        value, gate = self.hidden(self._features(named, tally.targets)).chunk(2, dim=-1)
+        features = self._features(named, tally.targets)
+        weight = self.hidden.weight[:, : features.shape[-1]]  # of those that are not all 0
+        value, gate = nn.functional.linear(features, weight, self.hidden.bias).chunk(2, dim=-1)
         seen = value * nn.functional.silu(gate + self.role(roles))
         left = self.left(_left(named.atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
         both = self.out(seen) + left + self._formula(named.written, tally.conditions)
@@ -196,11 +198,11 @@ class TallyEncoder(nn.Module):
         return (total / count.clamp(min=1)).double()
 
     def _features(self, sums: Sums, aims: Targets | None) -> Tensor:
-        """Sums, and their distance from the density and the index that are told, (B, tokens, features)."""
+        """Sums, and their distance from the density and the index if any is told, (B, tokens, features)."""
         ln_mass, ln_filled, index = sums.mass.log1p(), sums.filled.log1p(), sums.weighted / sums.mass.clamp(min=1)
         plain = torch.stack([sums.atoms.log1p(), ln_mass / 4, ln_filled / 4, sums.volume / 4, index / 4], dim=-1)
         if aims is None:
-            return nn.functional.pad(plain.float(), (0, self.hidden.in_features - plain.shape[-1]))
+            return plain.float()
         wanted = ln_mass - aims.density[:, None]
         parts = [
             _given(index - aims.production[:, None], waves),
