@@ -131,11 +131,15 @@ class Decoding:
         return torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.narrow)
 
     def step(self) -> None:
-        """Write one token of each sentence; those in which the same role comes next are drawn together."""
+        """Write one token of each sentence; those in which the same role comes next are drawn together.
+
+        So are all lattice parameters but γ: the same tokens are legal, and `Candidates.at` tells them apart.
+        """
         tokens = self.tokens[self.rows, self.column]  # the end, or nothing, of those that fill the batch up
-        for role in np.unique(self.roles[self.roles < Role.EOS]):
-            standing = np.flatnonzero(self.roles == role)
-            drawn, gained = self._drawn(Role(role), _filled(standing))
+        groups = np.where((self.roles > Role.A) & (self.roles < Role.GAMMA), Role.A, self.roles)
+        for group in np.unique(groups[self.roles < Role.EOS]):
+            standing = np.flatnonzero(groups == group)
+            drawn, gained = self._drawn(Role(self.roles[standing].min()), _filled(standing))
             here = torch.from_numpy(standing).to(tokens.device)
             tokens[here] = drawn[: len(here)]
             self.likelihood[self.rows[here]] += gained[: len(here)]

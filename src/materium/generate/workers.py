@@ -53,10 +53,14 @@ def side_by_side(write: Callable[[range], Written], batches: Iterable[range], co
             for indices in islice(todo, 1):
                 worker.begin(indices)
                 waiting.append(worker)
+            if worker not in waiting:
+                worker.stop()  # its memory is given back while the others write
             yield written
     finally:
         for worker in workers:
             worker.stop()
+        for worker in workers:
+            worker.process.join()
 
 
 class Worker(Generic[Written]):
@@ -88,10 +92,9 @@ class Worker(Generic[Written]):
         return written
 
     def stop(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at, without waiting for it."""
         self.end.close()
         self.process.terminate()
-        self.process.join()
 
 
 def _serve(write: Callable[[range], object], end: Connection, other: Connection) -> None:

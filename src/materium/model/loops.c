@@ -69,10 +69,10 @@ INLINE float exponential(float x) {
     }                                                                                                                  \
   }
 
-/* Ask for `n` numbers that stand in memory from `at` on. */
+/* Ask for `n` numbers that stand in memory from `at` on, as far as the second cache: the first has no room for more. */
 #define FETCH(T)                                                                                                       \
   INLINE void fetch_##T(const T *at, ptrdiff_t n) {                                                                    \
-    for (ptrdiff_t i = 0; i < n; i += LINE / (ptrdiff_t)sizeof(T)) __builtin_prefetch(at + i,0,2);                       \
+    for (ptrdiff_t i = 0; i < n; i += LINE / (ptrdiff_t)sizeof(T)) __builtin_prefetch(at + i, 0, 2);                   \
   }
 
 /* Products of a query with `known` keys; four at a time, for one alone leaves the processor waiting for its sum.
