@@ -164,8 +164,9 @@ def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
         first.setdefault(row.tobytes(), index)
     first.pop(ways.table[ways.best].tobytes())
     others = np.array([*first.values()], dtype=np.int64)
-    spread = others[np.linspace(0, len(others) - 1, min(limit - 1, len(others))).astype(np.int64)]
-    return np.concatenate([[ways.best], spread])
+    if len(others) >= limit:
+        others = others[np.linspace(0, len(others) - 1, limit - 1).astype(np.int64)]
+    return np.concatenate([[ways.best], others])
 
 
 def equal_axes(lattice: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: crystals (plain, of the extras, to train on), epochs, repeats, and whole processes' runs."""
+    """How much is measured: crystals (plain, of the extras, to train on), epochs, repeats, runs of whole processes."""
 
     crystals: int = 1000
     plain: int = 16

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import ceil, floor
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materium.data.shard import Shard, write_shard
-from materium.errors import DataError, MateriumError, TokenError
+from materium.errors import DataError, MateriumError
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
 from materium.tokens import oxidation
@@ -327,11 +326,10 @@ def _grid_views(row: Prepared, tokenizer: Tokenizer) -> list[Parts]:
         return []
     species = np.array([tokenizer.vocab.species_id(*pair) for pair in row.species])
     points = np.round(row.frac_coords * tokenizer.config.bins).astype(np.int64) % tokenizer.config.bins
-    views = [Parts(species, points[0], tokenizer.lattice_points(row.parameters[0]))]
-    for i, parameters in enumerate(row.parameters[1:], start=1):
-        with suppress(TokenError):  # another setting may stick out of the grid by a hair where the canonical one fits
-            views.append(Parts(species, points[i], tokenizer.lattice_points(parameters)))
-    return views
+    tokenizer.lattice_points(row.parameters[0])  # raises where it does not fit
+    lattices, fits = tokenizer.nearest_points(row.parameters)
+    inside = np.flatnonzero(fits.all(axis=1))  # another setting may stick out by a hair where the canonical one fits
+    return [Parts(species, points[i], lattices[i]) for i in inside]
 
 
 def _identity(sources: dict[str, Path], config: PrepareConfig) -> str:

@@ -175,13 +175,16 @@ class Tokenizer:
         TokenError
             If a parameter lies outside the grid by more than half a step.
         """
-        low, high = self._bounds
-        scaled = (self._warp(parameters) - low) / (high - low) * self.config.bins
-        points = np.round(scaled).astype(np.int64)
-        outside = np.flatnonzero((points < 0) | (points > self.config.bins))
-        if outside.size:
-            raise TokenError(self._outside(int(outside[0]), parameters))
+        points, fits = self.nearest_points(parameters)
+        if not fits.all():
+            raise TokenError(self._outside(int(np.argmin(fits)), parameters))
         return points
+
+    def nearest_points(self, parameters: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the points of `lattice_points` for cells, shape (..., 6), and which of them the grid holds."""
+        low, high = self._bounds
+        points = np.round((self._warp(parameters) - low) / (high - low) * self.config.bins).astype(np.int64)
+        return points, (points >= 0) & (points <= self.config.bins)
 
     def lattice_values(self, points: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return a, b, c (Å), α, β, γ (degrees) at grid points, shape (..., 6)."""
