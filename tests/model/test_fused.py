@@ -78,6 +78,36 @@ def test_norm(dtype: torch.dtype) -> None:
     assert_near(gradients(ours, x, weight), gradients(plain, x, weight), TYPES[dtype])
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("tokens", [1, 5, 16, 1009])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_cross_entropy(dtype: torch.dtype, tokens: int, masked: bool) -> None:
+    """Some rows have scores that e^x cannot hold; those of tokens that may not come are -inf."""
+    scores = random(6, tokens, dtype=dtype, scale=200)
+    scores[1:] /= 200
+    targets = torch.arange(6) * 7 % tokens
+    if masked:
+        scores[:, 1::2] = -torch.inf
+        targets = targets - targets % 2
+
+    def plain(scores: Tensor) -> Tensor:
+        return functional.cross_entropy(scores.float(), targets, reduction="none")
+
+    found = gradients(lambda scores: fused.cross_entropy(scores, targets), scores)
+    assert_near(found, gradients(plain, scores), TYPES[dtype])
+
+
+def test_what_may_not_come_costs_infinity() -> None:
+    scores = torch.tensor([[1.0, -torch.inf, 2.0]]).requires_grad_()
+    assert fused.cross_entropy(scores, torch.tensor([1])).item() == torch.inf
+
+
+def test_final_norm_stays_in_float32() -> None:
+    x = random(5, 4, 48).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fused.norm(x, random(48), 1e-6, exact=True).dtype == torch.float32
+
+
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("dtype", TYPES)
@@ -165,7 +195,8 @@ def test_a_branch_learns_from_what_was_kept_of_it(dtype: torch.dtype, width: int
     assert_near(gradients(ours, x, branch), gradients(lambda x, branch: x + branch.float() * mask, x, branch), 1e-2)
 
 
-FUSED = ("norm", "heads", "causal_softmax", "swiglu")
+FUSED = {"heads": 1, "causal_softmax": 1, "swiglu": 1, "norm": 2}
+"""How often each is used in a block."""
 
 
 @pytest.mark.parametrize("changes", [{}, {"kv_heads": 2, "positions": "blockwise"}, {"prefix": "separate"}])
@@ -176,17 +207,18 @@ def test_a_whole_network_learns_the_same(monkeypatch: pytest.MonkeyPatch, change
     used: Counter[str] = Counter()
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given: used.update([name]) or function(*given)
+        return lambda *given, **named: used.update([name]) or function(*given, **named)
 
-    for name in FUSED:
+    for name in (*FUSED, "cross_entropy"):
         monkeypatch.setattr(fused, name, counted(name, getattr(fused, name)))
     for fusible in (fused.fusible, lambda _: False):
-        for place in ("attention", "transformer"):
+        for place in ("attention", "transformer", "likelihood"):
             monkeypatch.setattr(f"materium.model.{place}.fusible", fusible)
         model.zero_grad()
         nll(model, grammar, tokens, roles, told(len(tokens)))[0].mean().backward()
         ours.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
-    assert used == {name: (1 + (name == "norm")) * len(model.blocks) for name in FUSED}
+    expected = {name: count * len(model.blocks) for name, count in FUSED.items()}
+    assert used == {**expected, "norm": expected["norm"] + 1, "cross_entropy": 3}  # of the end; by groups of roles
     assert_near(ours[:1], ours[1:], 1e-4)
 
 

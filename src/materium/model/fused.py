@@ -27,10 +27,10 @@ def fits(tokens: int) -> bool:
     return found is not None and tokens <= found.longest()
 
 
-def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Return RMSNorm of (..., width) in float32, in the type of the products that follow."""
+def norm(x: Tensor, weight: Tensor, eps: float, *, exact: bool = False) -> Tensor:
+    """Return RMSNorm of (..., width) in float32, in the type of the products that follow, or `exact`, in its own."""
     half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    dtype = torch.bfloat16 if half else x.dtype
+    dtype = torch.bfloat16 if half and not exact else x.dtype
     result: Tensor = _Norm.apply(x, weight, eps, dtype)  # type: ignore[no-untyped-call]
     return result
 
@@ -64,6 +64,12 @@ def add_dropped(x: Tensor, branch: Tensor, dropped: int) -> Tensor:
 def causal_softmax(scores: Tensor, scale: float) -> Tensor:
     """Return softmax of `scale` times the scores, (B, heads, tokens, tokens), over the tokens up to each one's own."""
     result: Tensor = _CausalSoftmax.apply(scores, scale)  # type: ignore[no-untyped-call]
+    return result
+
+
+def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return what tokens `targets`, (rows,), cost in nats by their scores, (rows, tokens): (rows,) in float32."""
+    result: Tensor = _CrossEntropy.apply(scores, targets)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -196,3 +202,24 @@ class _CausalSoftmax(Function):
         tokens = shares.shape[-1]
         matrices = shares.numel() // tokens**2
         loops.run(name, shares.dtype, matrices, loops.parts_of(matrices, tokens**2), at, (tokens,))
+
+
+class _CrossEntropy(Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, targets: Tensor) -> Tensor:  # noqa: ANN401
+        scores, targets = scores.contiguous(), targets.contiguous()
+        rows, tokens = scores.shape
+        norms, costs = (torch.empty(rows, dtype=torch.float32, device=scores.device) for _ in range(2))
+        at = (scores, targets, norms, costs)
+        loops.run("cost", scores.dtype, rows, loops.parts_of(rows, tokens), at, (tokens,))
+        ctx.save_for_backward(scores, targets, norms)
+        return costs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        scores, targets, norms = ctx.saved_tensors
+        of_scores, (rows, tokens) = torch.empty_like(scores), scores.shape
+        at = (grad.contiguous(), scores, targets, norms, of_scores)
+        loops.run("cost_backward", scores.dtype, rows, loops.parts_of(rows, tokens), at, (tokens,))
+        return of_scores, None

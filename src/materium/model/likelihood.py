@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from materium.model import fused
+from materium.model.fused import fusible
 from materium.tokens.vocab import EOS, LATTICE, Role
 
 if TYPE_CHECKING:
@@ -53,15 +55,21 @@ def nll(
     ends = torch.where(roles[:, 1] == Role.LATTICE, EOS, LATTICE)[:, None].expand_as(targets)
     result = torch.zeros(targets.shape, dtype=torch.float32, device=tokens.device)
     for role, chosen, columns in _groups(grammar, slots, kinds):
-        logits = model.logits_at(role, columns, outlook.at(chosen), table)[:, 0].float()
+        logits = model.logits_at(role, columns, outlook.at(chosen), table)[:, 0]
         if columns.start == 0:
             legal = grammar.legal[slots[chosen]][:, columns]
             at_site = slots[chosen] == grammar.first_of_site
             legal = legal.scatter(1, ends[chosen][:, None], at_site[:, None])
             logits = logits.masked_fill(~legal, float("-inf"))
-        cost = functional.cross_entropy(logits, targets[chosen] - columns.start, reduction="none")
-        result = result.masked_scatter(chosen, cost)
+        result = result.masked_scatter(chosen, _costs(logits, targets[chosen] - columns.start))
     return result, kinds
+
+
+def _costs(logits: Tensor, targets: Tensor) -> Tensor:
+    """What targets (rows,) cost in nats by logits (rows, tokens), (rows,) in float32."""
+    if fusible(logits):
+        return fused.cross_entropy(logits, targets)
+    return functional.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def exact_nll(

@@ -362,6 +362,36 @@ INLINE uint32_t bits_of(uint32_t place, uint32_t seed, uint32_t other) {
     }                                                                                                                  \
   }
 
+/* What the token at each of `targets` costs in nats: ln of the sum of e^score over its row of `scores`, (rows, n), which
+   is written to `norms`, less its own score. */
+#define COST(T)                                                                                                        \
+  INLINE void cost_rows_##T(const T *restrict scores, const int64_t *targets, ptrdiff_t from, ptrdiff_t to,            \
+                            ptrdiff_t n, float *restrict norms, float *restrict costs) {                               \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const T *own = scores + row * n;                                                                                 \
+      float top = widen_##T(own[0]), total = 0;                                                                        \
+      for (ptrdiff_t i = 1; i < n; i++) top = widen_##T(own[i]) > top ? widen_##T(own[i]) : top;                       \
+      for (ptrdiff_t i = 0; i < n; i++) total += exponential(widen_##T(own[i]) - top);                                 \
+      norms[row] = logf(total) + top;                                                                                  \
+      costs[row] = norms[row] - widen_##T(own[targets[row]]);                                                          \
+    }                                                                                                                  \
+  }
+
+/* The gradient of `cost` at the scores, from the norms and the gradient at the costs. */
+#define COST_BACKWARD(T)                                                                                               \
+  INLINE void cost_backward_rows_##T(const float *restrict grad, const T *restrict scores, const int64_t *targets,     \
+                                     const float *restrict norms, ptrdiff_t from, ptrdiff_t to, ptrdiff_t n,           \
+                                     T *restrict of_scores) {                                                          \
+    for (ptrdiff_t row = from; row < to; row++) {                                                                      \
+      const T *own = scores + row * n;                                                                                 \
+      T *out = of_scores + row * n;                                                                                    \
+      const ptrdiff_t target = targets[row];                                                                           \
+      const float share = exponential(widen_##T(own[target]) - norms[row]);                                            \
+      for (ptrdiff_t i = 0; i < n; i++) out[i] = narrow_##T(exponential(widen_##T(own[i]) - norms[row]) * grad[row]);  \
+      out[target] = narrow_##T((share - 1.0f) * grad[row]);                                                            \
+    }                                                                                                                  \
+  }
+
 TURN(float)
 TURN(bfloat16)
 FETCH(float)
@@ -392,6 +422,10 @@ CAUSAL(float)
 CAUSAL(bfloat16)
 CAUSAL_BACKWARD(float)
 CAUSAL_BACKWARD(bfloat16)
+COST(float)
+COST(bfloat16)
+COST_BACKWARD(float)
+COST_BACKWARD(bfloat16)
 
 /* Shares of `n` tokens, the greatest 1 and those that are not allowed 0, at a temperature, 1 over which is `inverse`.
    The score of the token `marked` is raised by `raised` before. Returns the greatest score. */
@@ -503,6 +537,8 @@ LOOP(add_dropped, at[0], at[1], (uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2], 
 LOOP(add_dropped_backward, at[0], (uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2], from, to, n[3], at[1])
 LOOP(causal, at[0], *(const float *)at[1], from, to, n[0], at[2])
 LOOP(causal_backward, at[0], at[1], *(const float *)at[2], from, to, n[0], at[3])
+LOOP(cost, at[0], at[1], from, to, n[0], at[2], at[3])
+LOOP(cost_backward, at[0], at[1], at[2], at[3], from, to, n[0], at[4])
 LOOP(heads, at[0], at[1], at[2], n[0], from, to, n[1], n[2], n[3], n[4], n[5], n[6], at[3])
 
 /* The threads of PyTorch's own OpenMP, if it has one of GNU's kind: others would run beside them, which wait spinning. */

@@ -150,7 +150,7 @@ class Transformer(nn.Module):
                 x = block(x, rotation, cache)
         if cache is not None:
             cache.length += x.shape[1]
-        hidden = self.norm(x[:, prefix:])
+        hidden = _normed(self.norm, x[:, prefix:], exact=True)
         if self.tally is None or margin is None:
             return Outlook(hidden, roles)
         return Outlook(self.tally.note(hidden, margin), roles, margin.told)
@@ -193,10 +193,10 @@ class Transformer(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def _normed(layer: nn.RMSNorm, x: Tensor) -> Tensor:
+def _normed(layer: nn.RMSNorm, x: Tensor, *, exact: bool = False) -> Tensor:
     if layer.eps is None or not fusible(x) or {x.dtype, layer.weight.dtype} != {torch.float32}:
         return layer(x)
-    return fused.norm(x, layer.weight, layer.eps)
+    return fused.norm(x, layer.weight, layer.eps, exact=exact)
 
 
 def _initialise(module: nn.Module) -> None:
