@@ -2,20 +2,21 @@
 
     python benchmarks/streaming.py OUT [-n 200000] [--minutes M] [--every 1000]
 
-Runs `materium generate --unique --table-only` and reads the memory of that process while it goes. A run that is
+Runs `materium generate --unique --table-only` and reads the memory of its processes while it goes. A run that is
 stopped, by --minutes or from outside, goes on when the same command is given again. The last line is JSON.
 """
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
+from materium.bench.limits import machine
+from materium.bench.process import held
 
 PAUSE = 2.0
 """Seconds between two looks at the process."""
@@ -35,22 +36,20 @@ def main() -> None:
     begun = time.monotonic()
     child = subprocess.Popen([*command, "--quiet"])  # noqa: S603 - its own interpreter and its own arguments
     curve = watched(child, options.out, begun + 60 * options.minutes, options.every)
-    facts = {"command": " ".join(["materium", *map(str, words)]), "processor": platform.machine()}
-    cores, threads = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "all")
-    took = round(time.monotonic() - begun, 1)
-    print(json.dumps({**facts, "cores": cores, "threads": threads, "seconds": took, **result(options.out), **curve}))
+    facts = {"machine": machine(), "command": " ".join(["materium", *map(str, words)])}
+    print(json.dumps({**facts, "seconds": round(time.monotonic() - begun, 1), **result(options.out), **curve}))
 
 
 def watched(child: "subprocess.Popen[bytes]", out: Path, until: float, every: int) -> dict[str, object]:
-    """Return the peak and the curve of the memory, in MB, against the crystals that are safe on the disk."""
+    """Return peak and curve of the memory, its workers' too, in MB, against the crystals that are safe on the disk."""
     peak, curve, due, stopped = 0.0, [], 0, False
     while child.poll() is None:
         time.sleep(PAUSE)
-        done, (held, peak_now) = written(out), memory(child.pid)
-        peak = max(peak, peak_now)
-        if held and done >= due:
+        done, now = written(out), 1000 * held(child.pid)
+        peak = max(peak, now)
+        if now and done >= due:
             due = done + every
-            curve.append((done, round(held), time.strftime("%H:%M:%S")))
+            curve.append((done, round(now), time.strftime("%H:%M:%S")))
             print(*curve[-1], flush=True)
         if time.monotonic() > until and not stopped:
             child.terminate()  # no interrupt: what a shell starts in the background ignores those
@@ -62,17 +61,6 @@ def written(out: Path) -> int:
     """Return how many crystals are safe: the parts of a run carry it in their names."""
     parts = (path.stem.split("-")[1] for path in (out / "parts").glob("*.parquet"))
     return sum(map(int, parts))
-
-
-def memory(pid: int) -> tuple[float, float]:
-    """Return what a process holds, and has held at most, in MB; zeros once it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0, 0.0
-    found = dict(line.split(":", 1) for line in lines)
-    held, most = (float(found.get(name, "0 kB").split()[0]) / 1e3 for name in ("VmRSS", "VmHWM"))
-    return held, most
 
 
 def result(out: Path) -> dict[str, object]:

@@ -31,11 +31,16 @@ def run(arguments: Sequence[str]) -> tuple[float, float | None]:
     command = [sys.executable, "-m", "materium", *arguments]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - its own interpreter and command
     while child.poll() is None:
-        peak = max(peak, sum(map(_share, _family(child.pid))))
+        peak = max(peak, held(child.pid))
         time.sleep(PAUSE)
     if child.returncode:
         raise MateriumError(f"materium {' '.join(arguments)} ended with status {child.returncode}; run it alone")
-    return time.perf_counter() - begun, peak / 1e6 or None
+    return time.perf_counter() - begun, peak or None
+
+
+def held(pid: int) -> float:
+    """Return the memory of a process and its children in GB, as `run` counts it; 0 once they are gone."""
+    return sum(map(_share, _family(pid))) / 1e6
 
 
 def _family(pid: int) -> list[int]:
@@ -44,6 +49,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _share(pid: int) -> float:
+    """The proportional share of a process, in kB."""
     lines = _read(Path(f"/proc/{pid}/smaps_rollup")).splitlines()
     return sum(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
