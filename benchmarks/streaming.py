@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def watched(child: "subprocess.Popen[bytes]", out: Path, until: float, every: int) -> dict[str, object]:
-    """Return peak and curve of the memory, its workers' too, in MB, against the crystals that are safe on the disk."""
+    """Return the memory that was seen, its workers' too, in MB: most, and against the crystals that are safe."""
     peak, curve, due, stopped = 0.0, [], 0, False
     while child.poll() is None:
         time.sleep(PAUSE)

@@ -50,6 +50,17 @@ def test_a_process_that_dies_is_named() -> None:
         next(written)
 
 
+def test_a_process_ends_as_soon_as_there_is_nothing_left_for_it() -> None:
+    def write(_: range) -> int:
+        return os.getpid()
+
+    written: Any = side_by_side(cast("Any", write), [range(1), range(1, 2)], 2)
+    process = next(written)
+    assert os.waitpid(process, 0)[0] == process  # it would wait for ever for one that goes on
+    assert next(written) != process
+    assert list(written) == []
+
+
 def test_no_process_is_left_when_nobody_reads_on() -> None:
     def write(_: range) -> int:
         return os.getpid()

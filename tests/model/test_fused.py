@@ -97,15 +97,48 @@ def test_cross_entropy(dtype: torch.dtype, tokens: int, masked: bool) -> None:
     assert_near(found, gradients(plain, scores), TYPES[dtype])
 
 
+@pytest.mark.parametrize("place", [0, 3, 1008])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_cost_by_a_score_that_is_no_number_is_none(dtype: torch.dtype, place: int) -> None:
+    """Training stops at it; one of a thousand scores is enough."""
+    scores = random(3, 1009, dtype=dtype)
+    scores[1, place], scores[:, 5] = torch.nan, -torch.inf
+    costs = fused.cross_entropy(scores.requires_grad_(), torch.tensor([1, 2, 3]))
+    assert costs.isnan().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("targets", [torch.tensor([0, 5]), torch.tensor([-1, 0]), torch.tensor([0, 1]).int()])
+def test_targets_that_are_none_of_the_places_are_refused(targets: Tensor) -> None:
+    with pytest.raises(IndexError, match="from 0 to 4"):
+        fused.cross_entropy(random(2, 5).requires_grad_(), targets)
+
+
 def test_what_may_not_come_costs_infinity() -> None:
     scores = torch.tensor([[1.0, -torch.inf, 2.0]]).requires_grad_()
     assert fused.cross_entropy(scores, torch.tensor([1])).item() == torch.inf
 
 
-def test_final_norm_stays_in_float32() -> None:
-    x = random(5, 4, 48).requires_grad_()
+def test_last_norm_stays_in_float32() -> None:
+    model, grammar = tiny_model(), grammar_of()
+    tokens, roles = sentences(grammar)
     with torch.autocast("cpu", torch.bfloat16):
-        assert fused.norm(x, random(48), 1e-6, exact=True).dtype == torch.float32
+        hidden = model.read(tokens, roles, told(len(tokens)), None, model.table()).hidden
+    assert hidden.requires_grad
+    assert hidden.dtype == torch.float32
+
+
+def test_costs_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in training: with products in bfloat16, what a sentence costs is as with PyTorch's operations."""
+    model, grammar = tiny_model(), grammar_of()
+    tokens, roles = sentences(grammar)
+
+    def costs() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return nll(model, grammar, tokens, roles, told(len(tokens)))[0].detach()
+
+    ours = costs()
+    monkeypatch.setattr("materium.model.likelihood.fusible", lambda _: False)
+    torch.testing.assert_close(ours, costs(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])

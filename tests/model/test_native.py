@@ -37,7 +37,7 @@ def through(
     """
     dtype = torch.float32 if native_ is None else native_.dtype
     cache = KeyValueCache(model.config, len(x), x.shape[1], torch.empty(0, dtype=dtype), native_)
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=native_ is None and dtype == torch.bfloat16):
         found, starts = [], [0, *range(PREFIX, x.shape[1])]
         for start, end in zip(starts, [*starts[1:], x.shape[1]], strict=True):
             if start == x.shape[1] // 2:

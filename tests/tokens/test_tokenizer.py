@@ -137,6 +137,17 @@ def test_every_lattice_token_comes_back(name: str) -> None:
         np.testing.assert_array_equal(tokenizer.lattice_points(tokenizer.lattice_values(row)), row)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_points_of_many_cells_say_which_fit(name: str) -> None:
+    tokenizer = preset(name)
+    rows = np.array([[1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0], [9, 8, 7, 6, 5, tokenizer.config.bins]])
+    cells = tokenizer.lattice_values(rows)
+    cells[1, 4] += 100.0
+    points, fits = tokenizer.nearest_points(cells)
+    np.testing.assert_array_equal(points[[0, 2]], rows[[0, 2]])
+    assert fits.tolist() == [[True] * 6, [True] * 4 + [False, True], [True] * 6]
+
+
 @examples(max_examples=200)
 @given(crystals())
 def test_the_round_trip_is_within_half_a_step(crystal: Crystal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ def preparing_and_training(
     Their oxidation states are known, so none is guessed. What is written stands in `folder`.
     """
     keep_freed_memory()  # as `materium train` does
+    if hasattr(os, "sync"):
+        os.sync()  # what was measured before has left thousands of files to write
     parts = {"train": crystals, "val": crystals[:VALIDATED]}
     tables = {split: _table(folder / f"{split}.parquet", rows) for split, rows in parts.items()}
     rates = [_prepared_per_second(tables, folder / out) for out in ("shards", "again")]

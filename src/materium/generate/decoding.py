@@ -131,15 +131,17 @@ class Decoding:
         return torch.autocast(self.rows.device.type, torch.bfloat16, enabled=self.narrow)
 
     def step(self) -> None:
-        """Write one token of each sentence; those in which the same role comes next are drawn together.
+        """Write one token of each sentence, within `precision`; those in which the same role comes next go together.
 
-        So are all lattice parameters but γ: the same tokens are legal, and `Candidates.at` tells them apart.
+        So do all lattice parameters but γ, such as a of longer sentences with β of shorter ones: the same tokens are
+        legal, and `Candidates.at` tells them apart where it is asked for a length.
         """
         tokens = self.tokens[self.rows, self.column]  # the end, or nothing, of those that fill the batch up
         groups = np.where((self.roles > Role.A) & (self.roles < Role.GAMMA), Role.A, self.roles)
         for group in np.unique(groups[self.roles < Role.EOS]):
             standing = np.flatnonzero(groups == group)
-            drawn, gained = self._drawn(Role(self.roles[standing].min()), _filled(standing))
+            role = Role(self.roles[standing].min())  # lengths come before angles, and they are what gains
+            drawn, gained = self._drawn(role, _filled(standing))
             here = torch.from_numpy(standing).to(tokens.device)
             tokens[here] = drawn[: len(here)]
             self.likelihood[self.rows[here]] += gained[: len(here)]

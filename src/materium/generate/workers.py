@@ -92,9 +92,10 @@ class Worker(Generic[Written]):
         return written
 
     def stop(self) -> None:
-        """End the process, whatever it is at, without waiting for it."""
-        self.end.close()
-        self.process.terminate()
+        """End the process, whatever it is at, without waiting for it; once it is told, nothing more is done."""
+        if not self.end.closed:
+            self.end.close()
+            self.process.terminate()
 
 
 def _serve(write: Callable[[range], object], end: Connection, other: Connection) -> None:

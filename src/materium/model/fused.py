@@ -68,7 +68,17 @@ def causal_softmax(scores: Tensor, scale: float) -> Tensor:
 
 
 def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return what tokens `targets`, (rows,), cost in nats by their scores, (rows, tokens): (rows,) in float32."""
+    """Return what tokens cost in nats by their scores, (rows, tokens): (rows,) in float32.
+
+    `targets`, (rows,), int64, are their places.
+
+    Raises
+    ------
+    IndexError
+        If a target is none of the places.
+    """
+    if targets.dtype != torch.int64 or (len(targets) and not 0 <= targets.min() <= targets.max() < scores.shape[1]):
+        raise IndexError(f"targets must be int64, from 0 to {scores.shape[1] - 1}; got {targets.dtype}, {targets}")
     result: Tensor = _CrossEntropy.apply(scores, targets)  # type: ignore[no-untyped-call]
     return result
 

@@ -38,6 +38,13 @@ INLINE bfloat16 narrow_bfloat16(float x) { /* to the nearest, ties to even */
   return (bfloat16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+/* Whatever the compiler is told of numbers, it knows nothing of bits. */
+INLINE int is_nan(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return (bits & 0x7fffffff) > 0x7f800000;
+}
+
 /* e^x with a relative error below 4e-6: 2^n times the Taylor-like polynomial of Cephes on |r| <= ln 2 / 2. The library's
    function is called number by number; this one is inlined into loops that the compiler makes wide. */
 INLINE float exponential(float x) {
@@ -123,7 +130,7 @@ INLINE float exponential(float x) {
 /* Turn the queries and keys of `qkv` (rows, heads + 2 kv_heads, width) by the rotary angles (`turn` apart from row to
    row), store key and value at position `length` of the cache, and write what each query takes of all positions to
    `out` (rows, heads, width). `keys` and `values` point to the blocks of this layer, (places, kv_heads, size, width), in
-   which each row has its place. */
+   which each row has its place. What stands `onward` of a head is the next one; of the last one, itself. */
 #define ATTEND(T)                                                                                                      \
   INLINE void attend_by_##T(const T *qkv, const float *cosine, const float *sine, ptrdiff_t turn,                      \
                             const int64_t *places, T *const *keys, T *const *values, ptrdiff_t from, ptrdiff_t to,     \
@@ -363,17 +370,22 @@ INLINE uint32_t bits_of(uint32_t place, uint32_t seed, uint32_t other) {
   }
 
 /* What the token at each of `targets` costs in nats: ln of the sum of e^score over its row of `scores`, (rows, n), which
-   is written to `norms`, less its own score. */
+   is written to `norms`, less its own score; NaN where any score is, which the sum of all tells by its bits, for the
+   compiler is told that there are none. */
 #define COST(T)                                                                                                        \
   INLINE void cost_rows_##T(const T *restrict scores, const int64_t *targets, ptrdiff_t from, ptrdiff_t to,            \
                             ptrdiff_t n, float *restrict norms, float *restrict costs) {                               \
     for (ptrdiff_t row = from; row < to; row++) {                                                                      \
       const T *own = scores + row * n;                                                                                 \
-      float top = widen_##T(own[0]), total = 0;                                                                        \
-      for (ptrdiff_t i = 1; i < n; i++) top = widen_##T(own[i]) > top ? widen_##T(own[i]) : top;                       \
+      float top = widen_##T(own[0]), total = 0, all = 0;                                                               \
+      for (ptrdiff_t i = 0; i < n; i++) {                                                                              \
+        top = widen_##T(own[i]) > top ? widen_##T(own[i]) : top;                                                       \
+        all += widen_##T(own[i]);                                                                                      \
+      }                                                                                                                \
       for (ptrdiff_t i = 0; i < n; i++) total += exponential(widen_##T(own[i]) - top);                                 \
       norms[row] = logf(total) + top;                                                                                  \
       costs[row] = norms[row] - widen_##T(own[targets[row]]);                                                          \
+      if (is_nan(all)) memcpy(costs + row, &all, sizeof all);                                                          \
     }                                                                                                                  \
   }
 

@@ -156,7 +156,7 @@ class TallyEncoder(nn.Module):
             tally.volume_of = self._volume_of()
         named = self._named(sums, tally.volume_of)
         features = self._features(named, tally.targets)
-        weight = self.hidden.weight[:, : features.shape[-1]]  # of those that are not all 0
+        weight = self.hidden.weight[:, : features.shape[-1]]  # without targets the other features would all be 0
         value, gate = nn.functional.linear(features, weight, self.hidden.bias).chunk(2, dim=-1)
         seen = value * nn.functional.silu(gate + self.role(roles))
         left = self.left(_left(named.atoms, tally.conditions.scalars[:, scalar_names().index("num_sites"), None]))
@@ -198,7 +198,7 @@ class TallyEncoder(nn.Module):
         return (total / count.clamp(min=1)).double()
 
     def _features(self, sums: Sums, aims: Targets | None) -> Tensor:
-        """Sums, and their distance from the density and the index if any is told, (B, tokens, features)."""
+        """Sums, (B, tokens, 5), and where any is told their distance from density and index, (B, tokens, features)."""
         ln_mass, ln_filled, index = sums.mass.log1p(), sums.filled.log1p(), sums.weighted / sums.mass.clamp(min=1)
         plain = torch.stack([sums.atoms.log1p(), ln_mass / 4, ln_filled / 4, sums.volume / 4, index / 4], dim=-1)
         if aims is None:
