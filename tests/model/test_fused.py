@@ -124,7 +124,7 @@ def test_last_norm_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, roles = sentences(grammar)
     norm, types = fused.norm, []
 
-    def noted(*given: Any, **named: Any) -> Tensor:  # noqa: ANN401 - whatever the function takes
+    def noted(*given: Any, **named: Any) -> Tensor:
         result = norm(*given, **named)
         types.append(result.dtype)
         return result
