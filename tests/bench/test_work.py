@@ -44,8 +44,11 @@ def test_a_crystal_of_one_atom_by_hand() -> None:
     config, grammar = ModelConfig.preset("tiny", tokenizer=TOKENIZER), grammar_of()
     blocks = 13 * 2 * block_weights(config) + config.layers * 4 * config.width * (13 * 14 // 2)
     choices = 2 * config.width * (2 * 14 + 3 * 24 + 6 * 25)
-    assert sampling_operations(grammar, config, [1]) == blocks + choices
-    assert sampling_operations(grammar, config, [1, 1, 2]) > 3 * sampling_operations(grammar, config, [1])
+    alone = sampling_operations(grammar, config, [1])
+    assert alone == blocks + choices
+    shared = 3 * 2 * block_weights(config) + config.layers * 4 * config.width * (3 * 4 // 2)
+    assert sampling_operations(grammar, config, [1, 1]) == 2 * alone - shared
+    assert sampling_operations(grammar, config, [1, 1, 2]) > 3 * alone - 2 * shared
 
 
 def test_no_more_than_what_is_done(tmp_path: Path) -> None:

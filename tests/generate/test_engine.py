@@ -16,6 +16,7 @@ from materium.generate.engine import Materium, Sample, make_request
 from materium.generate.naive import write_sentence
 from materium.generate.request import Request
 from materium.model import loops
+from materium.model.native import Native
 from tiny import save_tiny, tiny_engine
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def assert_equal(one: Iterable[Sample], other: Iterable[Sample]) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("options", REQUESTS)
+@pytest.mark.parametrize("options", [*REQUESTS, {"conditions": {"density": [3.0, 5.0]}}])
 def test_same_sentences_as_the_plain_decoder(engine: Materium, options: dict[str, Any]) -> None:
     request = Request(n=20, seed=5, **options)
     for written in engine.samples(request):
@@ -79,10 +80,34 @@ def test_same_sentences_without_the_loops_in_c(
 )
 def test_same_sentences_for_every_kind_of_network(tmp_path: Path, changes: dict[str, Any]) -> None:
     engine = tiny_engine(tmp_path, **changes)
-    request = Request(n=12, conditions={"reduced_formula": "NaCl"}, guidance=1.5)
+    request = Request(n=20, conditions={"reduced_formula": "NaCl"}, guidance=1.5)
     for written in engine.samples(request):
         expected = write_sentence(engine.model, engine.grammar, request, written.index)
         np.testing.assert_array_equal(written.tokens, expected.numpy())
+
+
+@pytest.mark.skipif(loops.compiled() is None, reason="the loops in C are not compiled here")
+@pytest.mark.parametrize(
+    ("n", "conditions", "first"),
+    [
+        (48, {}, [16] * 3 + [48] * 4),  # prefix, [SOS], [ATOMS], and then species that differ
+        (48, {"density": 4.0}, [16] * 3 + [48] * 4),
+        (24, {"density": [3.0, 5.0]}, [48] * 7),
+    ],
+)
+def test_what_all_sentences_begin_with_is_read_of_a_few(
+    engine: Materium, monkeypatch: pytest.MonkeyPatch, n: int, conditions: dict[str, Any], first: list[int]
+) -> None:
+    rows: list[int] = []
+    step = Native._step
+
+    def counted(self: Native, token: torch.Tensor, length: int) -> torch.Tensor:
+        rows.append(len(token))
+        return step(self, token, length)
+
+    monkeypatch.setattr(Native, "_step", counted)
+    assert len(list(engine.samples(Request(n=n, conditions=conditions)))) == 48
+    assert rows[:7] == first
 
 
 @pytest.mark.usefixtures("small_blocks")

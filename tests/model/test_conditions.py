@@ -113,3 +113,16 @@ def test_rows_can_be_taken_out() -> None:
     assert len(conditions[torch.tensor([2, 0])].layout) == 2
     assert conditions[1:].elements.tolist() == [[11, 17], [11, 17]]
     assert math.isnan(Request().told(1).scalars[0, 0])
+
+
+def test_sentences_that_are_told_the_same_are_alike() -> None:
+    """Nothing, NaN, is the same as nothing; one value, element, count or layout that differs is enough."""
+    alike = Conditions.none(3, layout=5)
+    assert alike.alike
+    assert Conditions(alike.scalars, *(torch.ones(3, 2, dtype=torch.long) for _ in range(2)), alike.layout).alike
+    scalars, elements = alike.scalars.clone(), torch.ones(3, 2, dtype=torch.long)
+    scalars[1, 0], elements[2, 1] = 0.5, 7
+    assert not Conditions(scalars, alike.elements, alike.counts, alike.layout).alike
+    assert not Conditions(alike.scalars, elements, torch.ones_like(elements), alike.layout).alike
+    assert not Conditions(alike.scalars, torch.ones_like(elements), elements, alike.layout).alike
+    assert not Conditions(alike.scalars, alike.elements, alike.counts, torch.tensor([5, 5, 6])).alike

@@ -22,6 +22,8 @@ BACKWARD = 2
 """A backward pass has two products for each one of the forward pass: gradients of weights, and of inputs."""
 FLOAT32 = 4
 """Bytes."""
+BEGINNING = 3
+"""Prefix, [SOS] and [ATOMS], which are alike in all sentences that are told nothing: they are needed once."""
 
 
 def block_weights(config: ModelConfig) -> int:
@@ -44,16 +46,16 @@ def choice_operations(grammar: Grammar, config: ModelConfig) -> dict[Role, int]:
 def sampling_operations(grammar: Grammar, config: ModelConfig, sites: Sequence[int]) -> float:
     """Return the operations that crystals of so many sites need, told nothing: no token is computed that none follows.
 
-    The prefix is one position; the last angle and the end are never read.
+    The prefix is one position; what is alike in all is read once, the last angle and the end never.
     """
     choice = choice_operations(grammar, config)
     of_site = sum(choice[role] for role in (Role.SPECIES, Role.X, Role.Y, Role.Z))
     of_lattice = choice[Role.SPECIES] + sum(choice[Role(role)] for role in range(Role.A, Role.GAMMA + 1))
     counts, crystals = np.unique(np.asarray(sites), return_counts=True)
-    total = 0.0
+    total = float(sum(token_operations(config, position) for position in range(1, BEGINNING + 1)))
     for count, times in zip(counts.tolist(), crystals.tolist(), strict=True):
-        read = 1 + 2 + TOKENS_PER_SITE * count + LATTICE_TOKENS  # prefix, [SOS], [ATOMS] … [LATTICE] to beta
-        blocks = sum(token_operations(config, position) for position in range(1, read + 1))
+        read = BEGINNING + TOKENS_PER_SITE * count + LATTICE_TOKENS  # … [LATTICE] to beta
+        blocks = sum(token_operations(config, position) for position in range(BEGINNING + 1, read + 1))
         total += times * (blocks + of_site * count + of_lattice)
     return total
 
@@ -61,7 +63,7 @@ def sampling_operations(grammar: Grammar, config: ModelConfig, sites: Sequence[i
 def sampling_bytes(config: ModelConfig, sites: Sequence[int], batch: int) -> float:
     """Return the bytes that must come from memory: keys and values so far, for each token; weights, for each step."""
     kept = 2 * config.layers * config.kv_heads * (config.width // config.heads) * FLOAT32
-    read = [1 + 2 + TOKENS_PER_SITE * count + LATTICE_TOKENS for count in sites]
+    read = [BEGINNING + TOKENS_PER_SITE * count + LATTICE_TOKENS for count in sites]
     steps = max(read, default=0) * -(-len(read) // batch)
     return kept * float(sum(n * (n + 1) / 2 for n in read)) + steps * block_weights(config) * FLOAT32
 

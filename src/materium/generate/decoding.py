@@ -118,7 +118,9 @@ class Decoding:
         like = torch.empty(0, dtype=dtype, device=device)
         native = native_of(model, dtype, max(room))
         self.narrow = dtype == torch.bfloat16 and native is None  # who reads in C has narrow weights of its own
-        self.caches = [KeyValueCache(model.config, len(filled), positions, like, native) for positions in room]
+        self.alike = native is not None and len(filled) > ROW_STEP and all(told.alike for told in streams)
+        begun = ROW_STEP if self.alike else len(filled)
+        self.caches = [KeyValueCache(model.config, len(filled), positions, like, native, begun) for positions in room]
         self.outlooks: list[Outlook] = []
         with self.precision():
             self._take(torch.full((len(filled),), SOS, device=device), [told.to(device) for told in streams])
@@ -195,10 +197,21 @@ class Decoding:
         self._close(np.flatnonzero(self.roles == Role.EOS))
         kept = self._shrunk()
         if len(kept):
-            self.outlooks = [
-                self.model.read(tokens[kept, None], roles[kept, None], told, cache, self.table)
-                for told, cache in zip(conditions, self.caches, strict=True)
-            ]
+            self._read(tokens[kept, None], roles[kept, None], conditions)
+
+    def _read(self, tokens: Tensor, roles: Tensor, conditions: Sequence[Conditions | None]) -> None:
+        """Compute what stands after tokens (B, 1): of a few sentences as long as all are one and the same."""
+        if self.alike and not bool((tokens == tokens[0]).all()):
+            self.alike = False
+            for cache in self.caches:
+                cache.spread()
+        few = slice(ROW_STEP if self.alike else len(tokens))
+        self.outlooks = [
+            self.model.read(tokens[few], roles[few], told if told is None else told[few], cache, self.table)
+            for told, cache in zip(conditions, self.caches, strict=True)
+        ]
+        if self.alike:
+            self.outlooks = [one.keep(torch.zeros(len(tokens), dtype=torch.long)) for one in self.outlooks]
 
     def _close(self, places: NDArray[np.int64]) -> None:
         """Write the end of the sentences that are complete but for it."""

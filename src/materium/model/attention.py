@@ -30,17 +30,24 @@ class KeyValueCache:
     where each product must be launched, there is one block.
 
     The loops in C find the row of each sentence in `rows`: whoever is dropped leaves its place empty. For products of
-    matrices those that stay move up.
+    matrices those that stay move up. `begun` of the sentences are there at first; `spread` gives the others what the
+    first one has.
 
     `tally` holds the sums over the tokens so far, where the network keeps them.
     """
 
-    def __init__(
-        self, config: ModelConfig, batch: int, positions: int, like: Tensor, native: Native | None = None
+    def __init__(  # noqa: PLR0913, PLR0917 - its shape and type, and who reads
+        self,
+        config: ModelConfig,
+        batch: int,
+        positions: int,
+        like: Tensor,
+        native: Native | None = None,
+        begun: int | None = None,
     ) -> None:
         """Get ready for `positions` tokens of the type and device of `like`; memory is taken block by block.
 
-        `native` reads the tokens, where it is given.
+        `native` reads the tokens, where it is given; `begun` is all, and may be less with `native` alone.
         """
         width = config.width // config.heads
         block = max(1, BLOCK_BYTES // (width * like.itemsize)) if like.device.type == "cpu" else positions
@@ -49,7 +56,7 @@ class KeyValueCache:
         self.shape = (2, config.layers, batch, config.kv_heads, self.size, width)
         self.like, self.positions, self.native = like, positions, native
         self.blocks: list[Tensor] = []
-        self.rows = torch.arange(batch)  # used with `native` alone
+        self.rows = torch.arange(batch if begun is None else begun)  # used with `native` alone
         self.length = 0
         self.tally: Tally | None = None
 
@@ -65,6 +72,16 @@ class KeyValueCache:
             block[:, :, moved] = block[:, :, rows[moved]]
         self.blocks = [block[:, :, : len(rows)] for block in self.blocks]
         self.shape = (*self.shape[:2], len(rows), *self.shape[3:])
+
+    def spread(self) -> None:
+        """Give all sentences of the batch the keys, values and tally of the first one."""
+        batch = self.shape[2]
+        for first, block in zip(range(0, self.length, self.size), self.blocks, strict=False):
+            filled = block[:, :, :, :, : self.length - first]
+            filled[:, :, 1:] = filled[:, :, :1]
+        self.rows = torch.arange(batch)
+        if self.tally is not None:
+            self.tally.keep(torch.zeros(batch, dtype=torch.long))
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Store (B, heads, new, d), of the type of the cache, after the `length` positions."""

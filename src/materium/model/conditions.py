@@ -59,6 +59,12 @@ class Conditions:
         """Return the conditions of some rows."""
         return Conditions(*(getattr(self, f.name)[rows] for f in fields(self)))
 
+    @property
+    def alike(self) -> bool:
+        """Whether all sentences are told the same."""
+        parts = (getattr(self, f.name) for f in fields(self))
+        return all(bool(((part == part[:1]) | (part.isnan() & part[:1].isnan())).all()) for part in parts)
+
     @classmethod
     def none(cls, batch: int, layout: int = 0) -> Conditions:
         """Return `batch` rows to which nothing is told but the layout."""
