@@ -110,6 +110,19 @@ def test_what_all_sentences_begin_with_is_read_of_a_few(
     assert rows[:7] == first
 
 
+@pytest.mark.parametrize("end_odds", [1.0, 10.0])
+def test_sentences_that_differ_for_the_first_time_where_some_of_them_end(engine: Materium, end_odds: float) -> None:
+    """All alike up to the only atom, after which there is [EOS] or another atom."""
+    options: dict[str, Any] = {"elements": ["Na"], "neutral": True, "lattice_first": True, "end_odds": end_odds}
+    request = Request(n=48, seed=0, geometry_temperature=1e-5, **options)
+    together = list(engine.samples(request))
+    assert len({len(written.tokens) for written in together}) > 1
+    assert_equal(engine.samples(request, batch_size=16), together)
+    for written in together[:6]:
+        expected = write_sentence(engine.model, engine.grammar, request, written.index)
+        np.testing.assert_array_equal(written.tokens, expected.numpy())
+
+
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("options", [REQUESTS[0], REQUESTS[5]])
 def test_structures_do_not_depend_on_the_batch(engine: Materium, options: dict[str, Any]) -> None:

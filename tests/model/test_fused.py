@@ -107,7 +107,9 @@ def test_cost_by_a_score_that_is_no_number_is_none(dtype: torch.dtype, place: in
     assert costs.isnan().tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("targets", [torch.tensor([0, 5]), torch.tensor([-1, 0]), torch.tensor([0, 1]).int()])
+@pytest.mark.parametrize(
+    "targets", [torch.tensor([0, 5]), torch.tensor([-1, 0]), torch.tensor([0, 1]).int(), torch.tensor([0])]
+)
 def test_targets_that_are_none_of_the_places_are_refused(targets: Tensor) -> None:
     with pytest.raises(IndexError, match="from 0 to 4"):
         fused.cross_entropy(random(2, 5).requires_grad_(), targets)

@@ -195,16 +195,20 @@ class Decoding:
         roles, self.state = self.grammar.role_of(self.state, tokens), self.grammar.advance(self.state, tokens)
         self.roles = self.state.role.cpu().numpy()  # here the host waits, once a token
         self._close(np.flatnonzero(self.roles == Role.EOS))
+        self._part(tokens)
         kept = self._shrunk()
         if len(kept):
             self._read(tokens[kept, None], roles[kept, None], conditions)
 
-    def _read(self, tokens: Tensor, roles: Tensor, conditions: Sequence[Conditions | None]) -> None:
-        """Compute what stands after tokens (B, 1): of a few sentences as long as all are one and the same."""
+    def _part(self, tokens: Tensor) -> None:
+        """Where sentences differ for the first time, give each its own place, before any that has ended is dropped."""
         if self.alike and not bool((tokens == tokens[0]).all()):
             self.alike = False
             for cache in self.caches:
                 cache.spread()
+
+    def _read(self, tokens: Tensor, roles: Tensor, conditions: Sequence[Conditions | None]) -> None:
+        """Compute what stands after tokens (B, 1): of a few sentences as long as all are one and the same."""
         few = slice(ROW_STEP if self.alike else len(tokens))
         self.outlooks = [
             self.model.read(tokens[few], roles[few], told if told is None else told[few], cache, self.table)

@@ -75,10 +75,12 @@ def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     Raises
     ------
     IndexError
-        If a target is none of the places.
+        If a target is none of the places, or rows and targets are not as many.
     """
-    if targets.dtype != torch.int64 or (len(targets) and not 0 <= targets.min() <= targets.max() < scores.shape[1]):
-        raise IndexError(f"targets must be int64, from 0 to {scores.shape[1] - 1}; got {targets.dtype}, {targets}")
+    rows, tokens = scores.shape
+    fits = targets.dtype == torch.int64 and targets.shape == (rows,)
+    if not fits or (rows and not 0 <= targets.min() <= targets.max() < tokens):
+        raise IndexError(f"{rows} int64 targets, from 0 to {tokens - 1}, are needed; got {targets.dtype}, {targets}")
     result: Tensor = _CrossEntropy.apply(scores, targets)  # type: ignore[no-untyped-call]
     return result
 

@@ -370,8 +370,8 @@ INLINE uint32_t bits_of(uint32_t place, uint32_t seed, uint32_t other) {
   }
 
 /* What the token at each of `targets` costs in nats: ln of the sum of e^score over its row of `scores`, (rows, n), which
-   is written to `norms`, less its own score; NaN where any score is, which the sum of all tells by its bits, for the
-   compiler is told that there are none. */
+   is written to `norms`, less its own score; NaN where any score is, or the scores add up to none, which their sum tells
+   by its bits, for the compiler is told that there are none. */
 #define COST(T)                                                                                                        \
   INLINE void cost_rows_##T(const T *restrict scores, const int64_t *targets, ptrdiff_t from, ptrdiff_t to,            \
                             ptrdiff_t n, float *restrict norms, float *restrict costs) {                               \
