@@ -326,8 +326,9 @@ def _grid_views(row: Prepared, tokenizer: Tokenizer) -> list[Parts]:
         return []
     species = np.array([tokenizer.vocab.species_id(*pair) for pair in row.species])
     points = np.round(row.frac_coords * tokenizer.config.bins).astype(np.int64) % tokenizer.config.bins
-    tokenizer.lattice_points(row.parameters[0])  # raises where it does not fit
     lattices, fits = tokenizer.nearest_points(row.parameters)
+    if not fits[0].all():
+        tokenizer.lattice_points(row.parameters[0])  # raises, and says what sticks out
     inside = np.flatnonzero(fits.all(axis=1))  # another setting may stick out by a hair where the canonical one fits
     return [Parts(species, points[i], lattices[i]) for i in inside]
 

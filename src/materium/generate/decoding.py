@@ -195,12 +195,12 @@ class Decoding:
         roles, self.state = self.grammar.role_of(self.state, tokens), self.grammar.advance(self.state, tokens)
         self.roles = self.state.role.cpu().numpy()  # here the host waits, once a token
         self._close(np.flatnonzero(self.roles == Role.EOS))
-        self._part(tokens)
+        self._diverge(tokens)
         kept = self._shrunk()
         if len(kept):
             self._read(tokens[kept, None], roles[kept, None], conditions)
 
-    def _part(self, tokens: Tensor) -> None:
+    def _diverge(self, tokens: Tensor) -> None:
         """Where sentences differ for the first time, give each its own place, before any that has ended is dropped."""
         if self.alike and not bool((tokens == tokens[0]).all()):
             self.alike = False
