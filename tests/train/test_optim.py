@@ -7,7 +7,7 @@ import torch
 
 from materium.errors import TrainingError
 from materium.train.config import TrainConfig
-from materium.train.optim import Average, optimisers, schedule
+from materium.train.optim import POLYNOMIALS, Average, optimisers, orthogonalised, schedule
 from tiny import tiny_model
 
 
@@ -44,6 +44,45 @@ def test_only_matrices_decay(optimiser: str) -> None:
 def test_rates_are_those_of_the_settings() -> None:
     config = TrainConfig(optimiser="muon", learning_rate=1e-3, muon_learning_rate=3e-3)
     assert [made.param_groups[0]["lr"] for made in optimisers(tiny_model(), config)] == [1e-3, 3e-3]
+
+
+def _with_singular_values(values: torch.Tensor, rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix of these singular values, and the nearest orthogonal one, each (1, rows, columns)."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(n, len(values), generator=generator))[0] for n in (rows, columns))
+    return ((left * values) @ right.T)[None], (left @ right.T)[None]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("rows", "columns"), [(32, 32), (32, 96), (96, 32)])
+@pytest.mark.parametrize("spread", [1.0, 1e-1, 1e-2])
+def test_orthogonalised_keeps_singular_vectors_and_evens_out_singular_values(
+    precision: torch.dtype, rows: int, columns: int, spread: float
+) -> None:
+    matrix, orthogonal = _with_singular_values(torch.logspace(0, torch.tensor(spread).log10(), 32), rows, columns)
+    result = orthogonalised((7.0 * matrix).to(precision)).float()
+    assert result.shape == matrix.shape
+    values = torch.linalg.svdvals(result)
+    assert values.min() > 0.6
+    assert values.max() < 1.4
+    assert (result - orthogonal).norm() / orthogonal.norm() < 0.35
+
+
+def test_orthogonalised_leaves_the_smallest_singular_values_small_and_takes_a_matrix_of_zeros() -> None:
+    """Their directions are rounding; without bound they would be as large as all others."""
+    matrix, _ = _with_singular_values(torch.tensor([1.0] * 16 + [1e-7] * 16), 32, 64)
+    values = torch.linalg.svdvals(orthogonalised(matrix))[0]
+    assert values[15] > 0.6
+    assert values[16] < 1e-3
+    assert torch.equal(orthogonalised(torch.zeros(2, 8, 4)), torch.zeros(2, 8, 4))
+
+
+def test_polynomials_of_muon_do_what_they_are_said_to() -> None:
+    value = torch.logspace(-2.6989, 0, 10_000, dtype=torch.float64)  # from 0.002 on
+    for a, b, c in POLYNOMIALS:
+        value = a * value + b * value**3 + c * value**5
+    assert value.min() == pytest.approx(0.56, abs=0.01)
+    assert value.max() == pytest.approx(1.32, abs=0.01)
 
 
 def test_unknown_optimiser_names_the_known_ones() -> None:
