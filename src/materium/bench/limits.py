@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from materium.model.device import has_bfloat16
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -33,32 +35,56 @@ def interleaved(tasks: Mapping[str, Callable[[], object]], repeats: int) -> dict
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-@torch.inference_mode()
+class Peak:
+    """Products of square matrices in one type of numbers, to be run in turns with what is measured against them.
+
+    A machine that others share can slow down by half within minutes: only a peak of the same minute tells a share.
+    """
+
+    def __init__(self, dtype: torch.dtype, size: int = PEAK_SIZE) -> None:
+        """Make the matrices."""
+        self.first, self.second = (torch.randn(size, size).to(dtype) for _ in range(2))
+        self.product = torch.empty_like(self.first)
+        self.operations = PRODUCTS * 2 * size**3
+        self.seconds: list[float] = []
+
+    def __call__(self) -> None:
+        """Run the products once."""
+        begun = time.perf_counter()
+        for _ in range(PRODUCTS):
+            torch.mm(self.first, self.second, out=self.product)
+        self.seconds.append(time.perf_counter() - begun)
+
+    @property
+    def gflops(self) -> float:
+        """GFLOP/s of all threads together, the median over the turns so far."""
+        return self.operations / statistics.median(self.seconds) / 1e9
+
+
+def kinds() -> dict[str, torch.dtype]:
+    """Return the types of numbers that this processor multiplies by instructions of its own, by name."""
+    half = {"bfloat16": torch.bfloat16} if has_bfloat16(torch.device("cpu")) else {}
+    return {"float32": torch.float32, **half}
+
+
 def limits(repeats: int, *, size: int = PEAK_SIZE, copied: int = COPY_BYTES) -> dict[str, float]:
     """Return the peaks of all threads together.
 
     Returns
     -------
     dict[str, float]
-        GFLOP/s of products of square matrices in float32 and bfloat16, and GB/s read and written by a copy.
+        GFLOP/s of products of square matrices in float32, and in bfloat16 where the processor has it, and GB/s read
+        and written by a copy.
     """
-    a, b, source = torch.randn(size, size), torch.randn(size, size), torch.zeros(copied // 4)
-    half, other, target = a.bfloat16(), b.bfloat16(), torch.empty_like(source)
-    product, rounded = torch.empty_like(a), torch.empty_like(half)
+    source = torch.zeros(copied // 4)
+    target = torch.empty_like(source)
     target.copy_(source)  # the first one pays for the pages
-    tasks: dict[str, Callable[[], object]] = {
-        "float32": lambda: [torch.mm(a, b, out=product) for _ in range(PRODUCTS)],
-        "bfloat16": lambda: [torch.mm(half, other, out=rounded) for _ in range(PRODUCTS)],
-        "copy": lambda: target.copy_(source),
-    }
-    interleaved(tasks, 2)
-    seconds = interleaved(tasks, repeats)
-    operations, both_ways = PRODUCTS * 2 * size**3, 2 * source.nbytes
-    return {
-        "float32_gflops": operations / seconds["float32"] / 1e9,
-        "bfloat16_gflops": operations / seconds["bfloat16"] / 1e9,
-        "copy_gb_per_second": both_ways / seconds["copy"] / 1e9,
-    }
+    for dtype in kinds().values():
+        Peak(dtype, size)()
+    peaks = {name: Peak(dtype, size) for name, dtype in kinds().items()}
+    seconds = interleaved({**peaks, "copy": lambda: target.copy_(source)}, repeats)
+    found = {f"{name}_gflops": peak.gflops for name, peak in peaks.items()}
+    return {**found, "copy_gb_per_second": 2 * source.nbytes / seconds["copy"] / 1e9}
 
 
 def machine() -> dict[str, Any]:

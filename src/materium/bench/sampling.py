@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from materium.bench.limits import interleaved
+from materium.bench.limits import Peak, interleaved, kinds
 from materium.bench.work import sampling_bytes, sampling_operations
 from materium.generate.naive import write_sentence
 from materium.generate.request import BATCH, Request
 from materium.generate.writer import RunFolder, RunInfo
-from materium.model.device import has_bfloat16
 from materium.tokens.tokenizer import TOKENS_PER_SITE
 
 if TYPE_CHECKING:
@@ -32,14 +31,17 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "hard constraints": ("plain", {"forbid": ("Pb", "Cd"), "neutral": True}),
 }
 """What is asked for besides, and what its cost is compared with."""
+PEAK_TURNS = 8
+"""How often the products run each time it is their turn, which is a tenth of a second or so each."""
 NO_SPACE_GROUPS = {"reading and writing": True, "reading, searching space groups, writing": False}
 """Runs that end on the disk, and what they ask for."""
 
 
-def against_limits(engine: Materium, n: int, naive: int, repeats: int, peaks: dict[str, float]) -> dict[str, Any]:
+def against_limits(engine: Materium, n: int, naive: int, repeats: int, copy: float) -> dict[str, Any]:
     """Return seconds, operations and their share of the peaks, and the ratio to the plain decoder.
 
-    `n` crystals are written as `materium generate` writes them, `naive` of them by the plain decoder.
+    `n` crystals are written as `materium generate` writes them, `naive` of them by the plain decoder; peaks are
+    measured in turns with them. `copy` is what a copy moves, in GB/s.
     """
     request = Request(n=n, seed=1)
     found: dict[str, list[Sample]] = {}
@@ -47,13 +49,14 @@ def against_limits(engine: Materium, n: int, naive: int, repeats: int, peaks: di
     def write(kind: str) -> None:
         found[kind] = written(engine, request, bfloat16=kind == "bfloat16")
 
-    kinds = ["float32", *(["bfloat16"] if has_bfloat16(engine.device) else [])]
-    tasks: dict[str, Callable[[], object]] = {kind: partial(write, kind) for kind in kinds}
+    peaks = {kind: Peak(dtype) for kind, dtype in kinds().items()}
+    tasks: dict[str, Callable[[], object]] = {kind: partial(write, kind) for kind in peaks}
+    tasks |= {f"peak of {kind}": partial(_in_turn, peak) for kind, peak in peaks.items()}
     tasks["plain"] = lambda: [write_sentence(engine.model, engine.grammar, request, i) for i in range(naive)]
     seconds = interleaved(tasks, repeats)
     alone = 1000 * seconds["plain"] / naive
     result: dict[str, Any] = {"crystals": n, "plain_seconds_per_1000": alone}
-    for kind in kinds:
+    for kind in peaks:
         sites, each = sites_of(found[kind]), 1000 * seconds[kind] / n
         operations = sampling_operations(engine.grammar, engine.model.config, sites) / seconds[kind]
         moved = sampling_bytes(engine.model.config, sites, BATCH) / (1 if kind == "float32" else 2)
@@ -61,13 +64,17 @@ def against_limits(engine: Materium, n: int, naive: int, repeats: int, peaks: di
             "seconds_per_1000": each,
             "mean_sites": float(np.mean(sites)),
             "gflops": operations / 1e9,
-            "share_of_float32_peak": operations / 1e9 / peaks["float32_gflops"],
-            "share_of_bfloat16_peak": operations / 1e9 / peaks["bfloat16_gflops"],
+            **{f"share_of_{name}_peak": operations / 1e9 / peak.gflops for name, peak in peaks.items()},
             "gb_per_second": moved / seconds[kind] / 1e9,
-            "share_of_copy": moved / seconds[kind] / 1e9 / peaks["copy_gb_per_second"],
+            "share_of_copy": moved / seconds[kind] / 1e9 / copy,
             "times_the_plain_decoder": alone / each,
         }
     return result
+
+
+def _in_turn(peak: Peak) -> None:
+    for _ in range(PEAK_TURNS):
+        peak()
 
 
 def extras(engine: Materium, n: int, repeats: int, folder: Path) -> dict[str, float]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from materium.bench.limits import Peak, kinds
 from materium.bench.work import training_operations
 from materium.data.prepare import PrepareConfig, prepare
 from materium.tokens.vocab import PAD
 from materium.train.config import TrainConfig
-from materium.train.loop import Run
+from materium.train.loop import Report, Run
 from materium.train.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 FULL = 0.9
 """Share of `max_tokens` from which a batch counts: in a table of some 10,000 crystals nearly all are as full, of few
 crystals many are not, for rows of one length and one number of elements stand together."""
+PEAK_EVERY = 4
+"""Steps from one measurement of the peaks to the next."""
 VALIDATED = 16
 """Crystals that a run validates on at its end, which is not measured."""
 
 
-def preparing_and_training(
-    engine: Materium, crystals: Sequence[Crystal], epochs: int, peaks: dict[str, float], folder: Path
-) -> dict[str, Any]:
+def preparing_and_training(engine: Materium, crystals: Sequence[Crystal], epochs: int, folder: Path) -> dict[str, Any]:
     """Return crystals prepared a second, on one core, and the operations of training with their share of the peaks.
 
     Their oxidation states are known, so none is guessed. What is written stands in `folder`.
@@ -45,7 +46,7 @@ def preparing_and_training(
     parts = {"train": crystals, "val": crystals[:VALIDATED]}
     tables = {split: _table(folder / f"{split}.parquet", rows) for split, rows in parts.items()}
     rates = [_prepared_per_second(tables, folder / out) for out in ("shards", "again")]
-    training = _training(engine, folder, epochs, peaks)
+    training = _training(engine, folder, epochs)
     return {"prepared_per_second_at_first": rates[0], "prepared_per_second": rates[1], "training": training}
 
 
@@ -57,13 +58,23 @@ def _prepared_per_second(tables: dict[str, Path], out: Path) -> float:
     return rows / (time.perf_counter() - begun)
 
 
-def _training(engine: Materium, folder: Path, epochs: int, peaks: dict[str, float]) -> dict[str, Any]:
+def _training(engine: Materium, folder: Path, epochs: int) -> dict[str, Any]:
     config = TrainConfig(epochs=epochs, validate_epochs=epochs)
     run = Run(folder / "shards", folder / "run", replace(engine.model.config), config)
     batches = [batch for epoch in range(epochs) for batch in run.loader.epoch(epoch)]
-    ticks: list[float] = []
-    run.fit(lambda _: ticks.append(time.perf_counter()))
-    seconds = np.diff(ticks)  # the first step, which is slower, stands before the first tick
+    peaks = {kind: Peak(dtype) for kind, dtype in kinds().items()}
+    ends: list[float] = []
+    begins: list[float] = []
+
+    def between_steps(_: Report) -> None:
+        ends.append(time.perf_counter())
+        if len(ends) % PEAK_EVERY == 1:
+            for peak in peaks.values():
+                peak()
+        begins.append(time.perf_counter())
+
+    run.fit(between_steps)
+    seconds = np.subtract(ends[1:], begins[:-1])  # the first step, which is slower, stands before the first end
     timed = list(zip(batches[1:], seconds, strict=True))
     full = [one for one in timed if one[0].tokens.size >= FULL * config.max_tokens] or timed
     gflops = float(np.median([_operations(run, batch) / taken / 1e9 for batch, taken in full]))
@@ -76,8 +87,8 @@ def _training(engine: Materium, folder: Path, epochs: int, peaks: dict[str, floa
         "tokens_per_second": tokens / sum(taken for _, taken in full),
         "padding": 1 - tokens / sum(batch.tokens.size for batch, _ in full),
         "gflops": gflops,
-        "share_of_peak": gflops / peaks[f"{kind}_gflops"],
-        "share_of_bfloat16_peak": gflops / peaks["bfloat16_gflops"],
+        "share_of_peak": gflops / peaks[kind].gflops,
+        **{f"share_of_{name}_peak": gflops / peak.gflops for name, peak in peaks.items()},
     }
 
 

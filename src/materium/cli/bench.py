@@ -74,7 +74,7 @@ def measured(engine: "Materium", model: Path | None, effort: Effort) -> dict[str
     from materium.generate.request import Request
 
     peaks = limits(effort.limits)
-    sampling = against_limits(engine, effort.crystals, effort.plain, effort.repeats, peaks)
+    sampling = against_limits(engine, effort.crystals, effort.plain, effort.repeats, peaks["copy_gb_per_second"])
     crystals = [engine.read(sample) for sample in written(engine, Request(n=effort.trained, seed=2))]
     facts = {"command": shlex.join(["materium", *sys.argv[1:]]), "version": materium.__version__, "commit": _commit()}
     with tempfile.TemporaryDirectory() as name:  # deleted at the end; `extras` says why
@@ -87,7 +87,7 @@ def measured(engine: "Materium", model: Path | None, effort: Effort) -> dict[str
             "sampling": sampling,
             "times_as_much": extras(engine, effort.extra, effort.repeats, folder),
             "generate": {str(n): _generate(n, model, folder) for n in effort.runs},
-            **preparing_and_training(engine, crystals, effort.epochs, peaks, folder),
+            **preparing_and_training(engine, crystals, effort.epochs, folder),
         }
 
 

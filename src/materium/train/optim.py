@@ -99,16 +99,16 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     bfloat16 would no longer tell small singular values from rounding.
     """
     wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = matrices if wide else matrices.mT
+    x: Tensor = matrices if wide else matrices.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     gram = x @ x.mT
     bound = gram.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-14)  # of the largest singular value, squared
     x, gram = x / bound.sqrt(), gram / bound
-    for first, second in zip(POLYNOMIALS[::2], POLYNOMIALS[1::2], strict=True):
-        gram = x @ x.mT if gram is None else gram
-        one = _factor(gram, first)
-        other = _factor(one @ gram @ one, second)
-        x, gram = other @ one @ x, None
+    for place in range(0, len(POLYNOMIALS), 2):
+        gram = x @ x.mT if place else gram
+        one = _factor(gram, POLYNOMIALS[place])
+        other = _factor(one @ gram @ one, POLYNOMIALS[place + 1])
+        x = other @ one @ x
     return x if wide else x.mT
 
 
