@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,7 +25,7 @@ from materium.errors import RequestError
 from materium.evaluate.firsts import Firsts
 from materium.generate import writer
 from materium.generate.request import ADDED, Request
-from materium.generate.rows import crystal_of
+from materium.generate.rows import crystal_of, make_row, schema, table_of
 from materium.generate.workers import can_fork
 from materium.generate.writer import RunFolder, RunInfo
 from materium.symmetry import space_group
@@ -73,6 +74,23 @@ def samples(engine: Materium) -> list[Sample]:
     written = list(engine.samples(REQUEST))
     written[4] = replace(written[4], tokens=engine.sentence(NACL, REQUEST), request=1, targets={"density": 2.0})
     return written
+
+
+def test_table_holds_what_the_rows_do(engine: Materium, samples: list[Sample]) -> None:
+    """It goes by JSON; pyarrow's own way from Python's objects is what it is held against."""
+    rows = [make_row(sample, engine.read(sample), REQUEST) for sample in samples]
+    rows[0] |= {"reason": 'two\nlines, "quotes" and \u00e5', "log_likelihood": -1 / 3, "index": 2**62}
+    assert {row["refined"] is None for row in rows} == {True, False}
+    table = table_of(rows)
+    assert table.schema == schema()
+    assert table.equals(pa.Table.from_pylist(rows, schema=schema()))
+    assert table.to_pylist() == rows
+
+
+def test_table_refuses_what_json_cannot_say(engine: Materium, samples: list[Sample]) -> None:
+    row = make_row(samples[0], engine.read(samples[0]), REQUEST)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        table_of([{**row, "log_likelihood": float("nan")}])
 
 
 def opened(folder: Path, engine: Materium, request: Request = REQUEST) -> RunFolder:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from materium.errors import RequestError
 from materium.generate.request import ADDED
-from materium.generate.rows import crystal_of, identity, make_row, schema
+from materium.generate.rows import crystal_of, identity, make_row, schema, table_of
 from materium.generate.workers import load_first
 
 if TYPE_CHECKING:
@@ -189,7 +189,6 @@ class RunFolder:
 
     def append(self, batch: Sequence[Prepared]) -> None:
         """Append a batch of consecutive samples."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         rows = [self._marked(one) for one in batch]
@@ -200,7 +199,7 @@ class RunFolder:
             self._write_cifs(row["id"], texts)
         name = f"{batch[0].sample.index:09d}-{len(batch)}"
         temporary = self.parts / f"{name}.part"
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), temporary)
+        pq.write_table(table_of(rows), temporary)
         temporary.replace(self.parts / f"{name}.parquet")
         for view in self.views:
             self._append_frames(view, (texts[view.cifs][1] for texts in shown if view.cifs in texts))
@@ -237,7 +236,8 @@ class RunFolder:
 
         held: list[pa.Table] = []
         for path in self._part_files():
-            held.append(pq.read_table(path))
+            with pq.ParquetFile(path) as file:  # `read_table` imports pandas, as `table_of` says
+                held.append(file.read())
             if sum(map(len, held)) >= ROW_GROUP:
                 yield pa.concat_tables(held)
                 held = []
