@@ -337,7 +337,7 @@ def test_generate_imports_no_pandas(tmp_path: Path, tiny_checkpoint: Path) -> No
 import sys
 from materium.cli.main import main
 status = main(sys.argv[1:])
-sys.exit(status or "pandas" * ("pandas" in sys.modules))
+sys.exit(status or "pandas" in sys.modules)
 """
     words = ["generate", "-n", "2", "--quiet", "--model", str(tiny_checkpoint), "--out", str(tmp_path / "run")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
