@@ -18,7 +18,7 @@ from crystals import crystal as written
 from descriptions import SYSTEMS, orbit, random_crystal, redescribed, supercell
 from materium import symmetry
 from materium.convert import to_structure
-from materium.crystal import Crystal, lattice_from_parameters, lengths_angles
+from materium.crystal import Crystal, contragredient, determinant, lattice_from_parameters, lengths_angles
 from materium.errors import CrystalError
 from materium.symmetry import COMPARISON_GRID, canonical, distinct, settings, space_group
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
@@ -317,13 +317,22 @@ ROTATIONS = {
 @pytest.mark.parametrize("name", LATTICES)
 def test_equal_axes_are_the_rotations_of_the_lattice(name: str) -> None:
     basis = lattice_from_parameters(LATTICES[name])
-    axes, parameters = symmetry._equal_axes(basis)
+    places, parameters = symmetry._equal_axes(basis)
     own = lengths_angles(basis)
     every = symmetry._unimodular()[0]
+    axes = every[places]
     slow = every[np.isclose(lengths_angles(every @ basis), own, atol=0, rtol=1e-5).all(axis=1)]
     np.testing.assert_array_equal(axes, slow)
     np.testing.assert_allclose(parameters, np.tile(own, (len(axes), 1)), rtol=1e-5)
     assert len(axes) == ROTATIONS[name]
+
+
+def test_contragredient_takes_coordinates_along_with_the_axes() -> None:
+    basis, transform = np.array([[4.0, 0, 0], [1, 5, 0], [2, 3, 6]]), [[1, 2, 0], [0, 1, 3], [1, 2, 1]]
+    frac = np.array([[0.1, 0.2, 0.3], [0.7, 0.9, 0.4]])
+    moved = frac @ contragredient(transform)
+    np.testing.assert_allclose(moved @ (np.array(transform).T @ basis), frac @ basis)
+    assert determinant(transform) == pytest.approx(np.linalg.det(transform))
 
 
 def test_unimodular_matrices_are_right_handed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -12,6 +13,8 @@ import numpy as np
 from materium.errors import CrystalError, OverlapError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 MAX_ATOMIC_NUMBER = 118
@@ -65,15 +68,14 @@ class Crystal:
         unknown = numbers[(numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)]
         if unknown.size:
             raise CrystalError(f"unknown element: atomic number {unknown[0]} is outside 1 to {MAX_ATOMIC_NUMBER}")
-        volume = abs(float(np.linalg.det(lattice)))
-        if volume < MIN_VOLUME:
-            raise CrystalError(f"cell volume is {volume:.3g} Å³; a cell needs at least {MIN_VOLUME} Å³")
-        longest = float(np.linalg.norm(lattice, axis=1).max())
+        self._set("lattice", lattice)
+        if self.volume < MIN_VOLUME:
+            raise CrystalError(f"cell volume is {self.volume:.3g} Å³; a cell needs at least {MIN_VOLUME} Å³")
+        longest = max(math.hypot(*vector) for vector in lattice.tolist())
         if longest > MAX_VECTOR:
             raise CrystalError(
                 f"cell has a vector of {longest:.3g} Å; at most {MAX_VECTOR:g} Å are read, reduce the cell"
             )
-        self._set("lattice", lattice)
         self._set("frac_coords", frac)
         self._set("numbers", numbers)
         if self.oxidation_states is not None:
@@ -93,7 +95,7 @@ class Crystal:
     @cached_property
     def volume(self) -> float:
         """Cell volume in Å³."""
-        return abs(float(np.linalg.det(self.lattice)))
+        return abs(determinant(self.lattice.tolist()))
 
     @cached_property
     def density(self) -> float:
@@ -173,6 +175,23 @@ def lattice_from_parameters(parameters: ArrayLike) -> NDArray[np.float64]:
     return np.array(rows)
 
 
+def determinant(rows: Sequence[Sequence[float]]) -> float:
+    """Return the determinant of a 3 × 3 matrix: as Python's numbers, for numpy takes ten times as long to begin."""
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g)
+
+
+def contragredient(transform: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the inverse of the transpose of a 3 × 3 matrix.
+
+    Where moyo takes a basis, its vectors as rows, to `transform`.T @ basis, this takes fractional coordinates along: x
+    becomes x @ contragredient(transform).
+    """
+    (a, b, c), (d, e, f), (g, h, i) = transform
+    cofactors = [[e * i - f * h, f * g - d * i, d * h - e * g], [c * h - b * i, a * i - c * g, b * g - a * h]]
+    return np.array([*cofactors, [b * f - c * e, c * d - a * f, a * e - b * d]]) / determinant(transform)
+
+
 def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     array = np.array(value, dtype=np.float64)
     if array.shape != shape:
@@ -217,7 +236,7 @@ def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) 
         basis, transform = moyopy.niggli_reduce(lattice.tolist())
     except ValueError as error:
         raise CrystalError(f"cell cannot be reduced ({error}); its shortest distance is not known") from error
-    lattice, frac = np.array(basis), frac @ np.linalg.inv(np.array(transform).T)
+    lattice, frac = np.array(basis), frac @ contragredient(transform)
     metric = lattice @ lattice.T
     image_squares = ((_IMAGES @ metric) * _IMAGES).sum(1)
     own = float(image_squares[_IMAGES.any(1)].min())

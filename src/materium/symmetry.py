@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import moyopy
 import numpy as np
 
-from materium.crystal import Crystal, lattice_from_parameters, lengths_angles
+from materium.crystal import Crystal, contragredient, determinant, lattice_from_parameters
 from materium.errors import CrystalError
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ ORIGIN_DENOMINATOR = math.prod(ORIGIN_FACTORS)
 """Origins that normalisers leave open are multiples of 1/48 in a primitive basis (International Tables A, 3.5.2)."""
 _STATE_OFFSET = 64
 _STATE_STRIDE = 128
+_OWN_AXES = np.array([21, 15, 13])
+"""Where a, b and c themselves stand in `_short_vectors`."""
+_GRID_STRIDES = np.array([COMPARISON_GRID**2, COMPARISON_GRID, 1], dtype=np.float64)
 _CODE_STRIDE = 64
 """Twice what an entry of a matrix that is told apart by its code stays below."""
 
@@ -146,11 +149,10 @@ def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
     order = np.argsort(-species, kind="stable")
     species, frac = species[order], np.array(cell.positions)[order]
     basis, transform = moyopy.niggli_reduce(cell.basis)
-    to_niggli = np.linalg.inv(np.array(transform).T)  # row vectors: x' = x @ to_niggli
-    shifted = _shifted(frac, species, dataset.number) @ to_niggli
-    axes, parameters = _equal_axes(np.array(basis))
-    ways = np.einsum("oni,aij->aonj", shifted, np.linalg.inv(axes)).reshape(-1, len(frac), 3)
-    ways, keys = _sorted_sites(ways, species)
+    shifted = _shifted(frac, species, dataset.number) @ contragredient(transform)
+    places, parameters = _equal_axes(np.array(basis))
+    ways = shifted.reshape(1, -1, 3) @ _unimodular()[1][places]
+    ways, keys = _sorted_sites(ways.reshape(-1, len(frac), 3), species)
     rows = np.repeat(parameters, len(shifted), axis=0)
     numbers, states = _decode_species(species, known=crystal.oxidation_states is not None)
     table = np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1)
@@ -159,10 +161,10 @@ def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
 
 def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
     """Return the indices of at most `limit` different ways, the canonical one first, shape (k,)."""
-    first: dict[bytes, int] = {}
-    for index, row in enumerate(ways.table):
-        first.setdefault(row.tobytes(), index)
-    first.pop(ways.table[ways.best].tobytes())
+    rows, first = _words(ways.table), dict[bytes, int]()
+    for index, row in enumerate(rows):
+        first.setdefault(row, index)
+    first.pop(rows[ways.best])
     others = np.array([*first.values()], dtype=np.int64)
     if len(others) >= limit:
         others = others[np.linspace(0, len(others) - 1, limit - 1).astype(np.int64)]
@@ -171,7 +173,7 @@ def distinct(ways: Settings, limit: int) -> NDArray[np.int64]:
 
 def equal_axes(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the right-handed axes that a reduced lattice cannot tell apart, in terms of its own, shape (k, 3, 3)."""
-    return _equal_axes(lattice)[0]
+    return _unimodular()[0][_equal_axes(lattice)[0]]
 
 
 def _refuse_thin_cell(crystal: Crystal, symprec: float) -> None:
@@ -179,9 +181,9 @@ def _refuse_thin_cell(crystal: Crystal, symprec: float) -> None:
 
     Seen at 1.5 × 1.5 × 22.8 Å and 0.1 Å; real crystals, with axes from 2.4 Å on, stay far from it.
     """
-    lengths = np.linalg.norm(moyopy.niggli_reduce(crystal.lattice.tolist())[0], axis=1)
-    if symprec * lengths.max() > THINNEST * lengths.min() ** 2:
-        low, high = lengths.min(), lengths.max()
+    lengths = [math.hypot(*vector) for vector in moyopy.niggli_reduce(crystal.lattice.tolist())[0]]
+    low, high = min(lengths), max(lengths)
+    if symprec * high > THINNEST * low**2:
         raise CrystalError(f"axes of {low:.2f} and {high:.2f} Å are too unlike for {symprec=} Å; use a smaller symprec")
 
 
@@ -195,7 +197,7 @@ def dataset_of(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
     except ValueError as error:
         raise CrystalError(f"no symmetry found at {symprec=} Å ({error}); check for overlapping atoms") from error
     primitive = dataset.prim_std_cell
-    volume = abs(float(np.linalg.det(primitive.basis)))
+    volume = abs(determinant(primitive.basis))
     if abs(volume * len(crystal) / (crystal.volume * len(primitive.numbers)) - 1) > MAX_DENSITY_CHANGE:
         raise CrystalError(
             f"symmetry at {symprec=} Å is ambiguous: the search changed the density; use another symprec"
@@ -343,35 +345,42 @@ def _polar_translations(number: int) -> NDArray[np.float64]:
 
 
 def _equal_axes(basis: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Right-handed axes that the lattice cannot tell apart, (k, 3, 3) in terms of `basis`, and their parameters."""
-    vectors, own = _short_vectors(), lengths_angles(basis)
-    cartesian = vectors @ basis
-    metric = cartesian @ cartesian.T
+    """Right-handed axes that the lattice cannot tell apart, (k,) as places in `_unimodular`, and their parameters."""
+    vectors = _short_vectors()
+    metric = vectors @ (basis @ basis.T) @ vectors.T
     lengths = np.sqrt(metric.diagonal())
-    angles = np.degrees(np.arccos(np.clip(metric / (lengths[:, None] * lengths), -1, 1)))
-    a, b, c = (np.flatnonzero(np.abs(lengths - length) < METRIC_TOLERANCE * length) for length in own[:3])
-    near = [np.abs(angles - angle) < METRIC_TOLERANCE * 90.0 for angle in own[3:]]
-    first, second = a[:, None, None], b[:, None]
-    fits = near[0][second, c] & near[1][first, c] & near[2][first, second] & _right_handed()[first, second, c]
-    of_a, of_b, of_c = fits.nonzero()
-    i, j, k = a[of_a], b[of_b], c[of_c]
-    axes = np.stack([vectors[i], vectors[j], vectors[k]], axis=1)
-    return axes, np.stack([lengths[i], lengths[j], lengths[k], angles[j, k], angles[i, k], angles[i, j]], axis=1)
+    own = lengths[_OWN_AXES, None]
+    alike = np.abs(lengths - own) < METRIC_TOLERANCE * own
+    some = alike.any(axis=0).nonzero()[0]  # few of all, mostly
+    lengths = lengths[some]
+    cosines = metric[some[:, None], some] / (lengths[:, None] * lengths)
+    angles = np.degrees(np.arccos(np.minimum(np.maximum(cosines, -1), 1)))
+    first, second, third = np.searchsorted(some, _OWN_AXES)
+    between = angles[[second, first, first], [third, third, second], None, None]
+    near = np.abs(angles - between) < METRIC_TOLERANCE * 90.0
+    a, b, c = (row.nonzero()[0] for row in alike[:, some])
+    a, b = a[:, None, None], b[:, None]
+    places = _places()[some[a], some[b], some[c]]
+    fits = (near[0][b, c] & near[1][a, c] & near[2][a, b] & (places >= 0)).nonzero()
+    i, j, k = a[fits[0], 0, 0], b[fits[1], 0], c[fits[2]]
+    columns = [lengths[i], lengths[j], lengths[k], angles[j, k], angles[i, k], angles[i, j]]
+    return places[fits], np.array(columns).T
 
 
 @cache
-def _short_vectors() -> NDArray[np.int64]:
+def _short_vectors() -> NDArray[np.float64]:
     """The lattice vectors with coefficients -1, 0, 1, shape (26, 3); the axes of a reduced cell are among them."""
-    return np.array([vector for vector in product((-1, 0, 1), repeat=3) if any(vector)])
+    return np.array([vector for vector in product((-1.0, 0.0, 1.0), repeat=3) if any(vector)])
 
 
 @cache
-def _right_handed() -> NDArray[np.bool_]:
-    """Which three of these vectors are axes of right-handed primitive cells, shape (26, 26, 26)."""
-    size = len(_short_vectors())
-    triples = _short_vectors()[np.indices((size,) * 3).reshape(3, -1).T]
-    right: NDArray[np.bool_] = (_determinants(triples) == 1).reshape((size,) * 3)
-    return right
+def _places() -> NDArray[np.int64]:
+    """Where in `_unimodular` the matrix of three of these vectors stands, shape (26, 26, 26); -1 if it is none."""
+    vectors, digits = _short_vectors(), np.array([9, 3, 1])  # which give each vector a number, in ascending order
+    of_rows = np.searchsorted(vectors @ digits, _unimodular()[0] @ digits)
+    places = np.full((len(vectors),) * 3, -1)
+    places[tuple(of_rows.T)] = np.arange(len(of_rows))
+    return places
 
 
 def _determinants(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -387,30 +396,33 @@ def _determinants(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
 def _sorted_sites(
     ways: NDArray[np.float64], species: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sort the sites of each way, and give each way its list of comparable integers, shape (k, n)."""
-    points = np.round(ways * COMPARISON_GRID).astype(np.int64) % COMPARISON_GRID
-    rank = np.unique(-species, return_inverse=True)[1]
-    keys = ((rank * COMPARISON_GRID + points[..., 0]) * COMPARISON_GRID + points[..., 1]) * COMPARISON_GRID
-    keys += points[..., 2]
-    order = np.argsort(keys, axis=1, kind="stable")
+    """Sort the sites of each way, and give each way its list of comparable integers, shape (k, n).
+
+    `species` are those of the sites, the heaviest first.
+    """
     wrapped = ways - np.floor(ways)
-    return np.take_along_axis(wrapped, order[..., None], axis=1), np.take_along_axis(keys, order, axis=1)
+    points = np.rint(wrapped * COMPARISON_GRID)
+    points[points == COMPARISON_GRID] = 0
+    rank = np.cumsum(np.diff(species, prepend=species[:1]) != 0)
+    keys = (rank * COMPARISON_GRID**3 + points @ _GRID_STRIDES).astype(np.int64)
+    order = np.argsort(keys, axis=1, kind="stable")
+    way = np.arange(len(ways))[:, None]
+    return wrapped[way, order], keys[way, order]
 
 
 def _smallest(table: NDArray[np.int64], ways: NDArray[np.float64]) -> int:
     """Index of the row that comes first in lexicographic order; what one grid holds for equal goes by a finer one."""
-    rows = _first_rows(table)
-    fine = np.round(ways[rows] * COMPARISON_GRID * FINER).astype(np.int64) % (COMPARISON_GRID * FINER)
-    fine = fine.reshape(len(rows), -1)
-    return int(rows[0] if (fine == fine[0]).all() else rows[_first_rows(fine)[0]])
+    rows = _words(table)
+    smallest = min(rows)
+    alike = [index for index, row in enumerate(rows) if row == smallest]
+    if len(alike) == 1:
+        return alike[0]
+    fine = np.rint(ways[alike] * COMPARISON_GRID * FINER).astype(np.int64) % (COMPARISON_GRID * FINER)
+    finer = _words(fine.reshape(len(alike), -1))
+    return alike[finer.index(min(finer))]
 
 
-def _first_rows(table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the rows that come first in lexicographic order, all alike."""
-    rows = np.arange(len(table))
-    for column in table.T:
-        values = column[rows]
-        rows = rows[values == values.min()]
-        if len(rows) == 1:
-            break
-    return rows
+def _words(table: NDArray[np.int64]) -> list[bytes]:
+    """Rows of numbers that are not negative as bytes, which have the same order."""
+    width, content = table.shape[1] * table.itemsize, table.astype(">i8").tobytes()
+    return [content[at : at + width] for at in range(0, len(content), width)]
