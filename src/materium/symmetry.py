@@ -32,6 +32,9 @@ METRIC_TOLERANCE = 1e-4
 """Relative; axes whose lengths and angles agree within it are settings of one lattice."""
 COMPARISON_GRID = 1008
 """Settings are compared on this grid, so that rounding noise cannot decide; 24 divides it."""
+OFF_CENTRE = 0.1
+"""Steps of that grid that are added before rounding: a crystal on the model's grid has halves, thirds and quarters of a
+step in other cells and from other origins, and halves would go up or down by rounding noise."""
 ROUNDING = 1e-6
 """Steps of that grid, and parts of squared lengths, by which numbers that are equal may differ."""
 FINER = 32
@@ -401,7 +404,7 @@ def _sorted_sites(
     `species` are those of the sites, the heaviest first.
     """
     wrapped = ways - np.floor(ways)
-    points = np.rint(wrapped * COMPARISON_GRID)
+    points = np.rint(wrapped * COMPARISON_GRID + OFF_CENTRE)
     points[points == COMPARISON_GRID] = 0
     rank = np.cumsum(np.diff(species, prepend=species[:1]) != 0)
     keys = (rank * COMPARISON_GRID**3 + points @ _GRID_STRIDES).astype(np.int64)
