@@ -49,7 +49,7 @@ def assert_one_form(one: Crystal, other: Crystal) -> None:
 
 
 def at_tie(crystal: Crystal) -> bool:
-    """Whether a coordinate is so near the middle of two grid points that rounding decides between them."""
+    """Whether a coordinate is so near the middle of two grid points that rounding noise picks its token."""
     steps = crystal.frac_coords * COMPARISON_GRID
     return bool((np.abs(steps - np.floor(steps) - 0.5) < NOISE * COMPARISON_GRID).any())
 
@@ -104,6 +104,16 @@ def test_crystals_on_the_grid_have_one_form(name: str) -> None:
     crystal = Crystal(lattice_from_parameters(parameters), points / COMPARISON_GRID, numbers[:, 0])
     for seed in range(20):
         assert_one_form(canonical(crystal), canonical(redescribed(crystal, np.random.default_rng(seed))))
+
+
+def test_crystals_on_round_decimals_have_one_form() -> None:
+    """As people type them: 0.3 and 0.05 are two fifths of a step from points of the grid."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        frac = rng.permutation(20**3)[:5, None] // 20 ** np.arange(3) % 20 / 20
+        crystal = Crystal(np.diag([5.0, 5.0, 5.0 + seed % 2]), frac, rng.choice([8, 26], 5))
+        one, other = canonical(crystal), canonical(redescribed(crystal, rng))
+        assert_one_form(one, other)
 
 
 def test_every_space_group_has_the_same_form_for_two_descriptions() -> None:

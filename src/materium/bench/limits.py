@@ -42,11 +42,13 @@ class Peak:
     """
 
     def __init__(self, dtype: torch.dtype, size: int = PEAK_SIZE) -> None:
-        """Make the matrices."""
+        """Make the matrices, and multiply them for the first time."""
         self.first, self.second = (torch.randn(size, size).to(dtype) for _ in range(2))
         self.product = torch.empty_like(self.first)
         self.operations = PRODUCTS * 2 * size**3
         self.seconds: list[float] = []
+        self()
+        self.seconds.clear()  # the first products are compiled, and pay for the pages
 
     def __call__(self) -> None:
         """Run the products once."""
@@ -79,8 +81,6 @@ def limits(repeats: int, *, size: int = PEAK_SIZE, copied: int = COPY_BYTES) -> 
     source = torch.zeros(copied // 4)
     target = torch.empty_like(source)
     target.copy_(source)  # the first one pays for the pages
-    for dtype in kinds().values():
-        Peak(dtype, size)()
     peaks = {name: Peak(dtype, size) for name, dtype in kinds().items()}
     seconds = interleaved({**peaks, "copy": lambda: target.copy_(source)}, repeats)
     found = {f"{name}_gflops": peak.gflops for name, peak in peaks.items()}

@@ -40,8 +40,8 @@ NO_SPACE_GROUPS = {"reading and writing": True, "reading, searching space groups
 def against_limits(engine: Materium, n: int, naive: int, repeats: int, copy: float) -> dict[str, Any]:
     """Return seconds, operations and their share of the peaks, and the ratio to the plain decoder.
 
-    `n` crystals are written as `materium generate` writes them, `naive` of them by the plain decoder; peaks are
-    measured in turns with them. `copy` is what a copy moves, in GB/s.
+    `n` crystals are written as `materium generate` writes them, `naive` of them by the plain decoder; the peaks of
+    products are measured in turns with them. `copy` is what a copy moved before, in GB/s.
     """
     request = Request(n=n, seed=1)
     found: dict[str, list[Sample]] = {}

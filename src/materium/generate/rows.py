@@ -84,19 +84,18 @@ def schema() -> pa.Schema:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return rows, whose numbers are finite, as a table of `schema`.
+    """Return rows, one or more, as a table of `schema`.
 
     They go by JSON, in which floats keep every digit: given Python's objects, pyarrow imports pandas first, which takes
-    half a second.
-
-    Raises
-    ------
-    ValueError
-        If a number is NaN or infinite.
+    half a second. What JSON cannot say, NaN and infinity, goes that way all the same.
     """
+    import pyarrow as pa
     import pyarrow.json
 
-    lines = "\n".join(json.dumps(row, allow_nan=False) for row in rows).encode()
+    try:
+        lines = "\n".join(json.dumps(row, allow_nan=False) for row in rows).encode()
+    except ValueError:
+        return pa.Table.from_pylist(list(rows), schema=schema())
     reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(lines) + 1)  # one block: no line is cut in two
     parsing = pyarrow.json.ParseOptions(explicit_schema=schema(), unexpected_field_behavior="error")
     return pyarrow.json.read_json(BytesIO(lines), reading, parsing)

@@ -232,12 +232,10 @@ class RunFolder:
     def _joined(self) -> Iterator[pa.Table]:
         """The rows of all parts, in tables that are large enough to be read fast and small enough to be held."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         held: list[pa.Table] = []
         for path in self._part_files():
-            with pq.ParquetFile(path) as file:  # `read_table` imports pandas, as `table_of` says
-                held.append(file.read())
+            held.append(_read(path))
             if sum(map(len, held)) >= ROW_GROUP:
                 yield pa.concat_tables(held)
                 held = []
@@ -346,15 +344,21 @@ class RunFolder:
 
     def _mend_extxyz(self) -> None:
         """Write the extxyz files anew from the journal, so that they hold what is safe and nothing else."""
-        import pyarrow.parquet as pq
-
         for view in self.views:
             (self.folder / view.frames).unlink(missing_ok=True)
         for path in self._part_files():
-            rows = pq.read_table(path).to_pylist()
+            rows = _read(path).to_pylist()
             for view in self.views:
                 records = ((row, view.record(row)) for row in rows)
                 self._append_frames(view, (_frame(view, row, crystal_of(record)) for row, record in records if record))
+
+
+def _read(path: Path) -> pa.Table:
+    """A part; pyarrow's `read_table` imports pandas, as `table_of` says."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 def _frame(view: View, row: dict[str, Any], crystal: Crystal) -> str:

@@ -39,14 +39,16 @@ def optimisers(
 
 
 POLYNOMIALS = (
-    (8.0255, -21.5408, 14.4894),
-    (3.9159, -2.6426, 0.4505),
-    (3.5377, -2.3998, 0.4254),
-    (2.6495, -1.7924, 0.3632),
+    (7.6641, -18.8923, 12.385),
+    (3.7704, -2.3614, 0.3933),
+    (3.5216, -2.3154, 0.4049),
+    (2.7246, -1.8467, 0.3687),
 )
 """Coefficients of x, x³ and x⁵, one polynomial after the other. Each is nearest to 1 on what the ones before it make of
-[0.002, 1] (the greedy choice of Amsel et al. 2025, "The Polar Express"), its argument divided by 1.05, for rounding in
-bfloat16 lets singular values exceed their bounds. All together bring values from 0.002 on to 0.56 to 1.33."""
+[0.002, 1], but for what is below a twentieth of its upper end (the greedy choice of Amsel et al. 2025, "The Polar
+Express", with their cushion; without it a polynomial comes so near to 0 in between that rounding in bfloat16 turns a
+direction round), its argument divided by 1.05, for rounding lets singular values exceed their bounds too. But for
+rounding, all together bring values from 0.002 on to 0.53 to 1.36."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -95,8 +97,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """Return matrices with the singular vectors of those given and singular values near 1, (k, rows, columns).
 
     Each of `POLYNOMIALS` is an odd function of the matrix, which is a product of it with a function of its Gram matrix,
-    X -> F(X Xᵀ) X. Two of them go by Gram matrices alone, which are smaller, and meet the matrix together; after more,
-    bfloat16 would no longer tell small singular values from rounding.
+    X -> F(X Xᵀ) X. Two of them go by Gram matrices alone, which are smaller, and meet the matrix together; a third
+    would magnify what rounding in bfloat16 makes of small singular values.
     """
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x: Tensor = matrices if wide else matrices.mT
