@@ -34,8 +34,8 @@ COMPARISON_GRID = 1008
 """Settings are compared on this grid, so that rounding noise cannot decide; 24 divides it."""
 OFF_CENTRE = 1.5 - math.sqrt(2)
 """Steps of that grid that are added before rounding: a crystal on the model's grid has halves of a step in other cells
-and from other origins, which would go up or down by rounding noise. What goes either way now is √2 - 1 of a step, from
-which fractions stay farther than from any rational number, decimals too."""
+and from other origins, which would go up or down by rounding noise. What goes either way now is √2 - 1 of a step, which
+no simple fraction comes near, nor a decimal that somebody types."""
 ROUNDING = 1e-6
 """Steps of that grid, and parts of squared lengths, by which numbers that are equal may differ."""
 FINER = 32

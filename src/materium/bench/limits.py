@@ -50,16 +50,17 @@ class Peak:
         self()
         self.seconds.clear()  # the first products are compiled, and pay for the pages
 
-    def __call__(self) -> None:
-        """Run the products once."""
-        begun = time.perf_counter()
-        for _ in range(PRODUCTS):
-            torch.mm(self.first, self.second, out=self.product)
-        self.seconds.append(time.perf_counter() - begun)
+    def __call__(self, times: int = 1) -> None:
+        """Run the products so many times."""
+        for _ in range(times):
+            begun = time.perf_counter()
+            for _ in range(PRODUCTS):
+                torch.mm(self.first, self.second, out=self.product)
+            self.seconds.append(time.perf_counter() - begun)
 
     @property
     def gflops(self) -> float:
-        """GFLOP/s of all threads together, the median over the turns so far."""
+        """GFLOP/s of all threads together, the median over all times so far."""
         return self.operations / statistics.median(self.seconds) / 1e9
 
 

@@ -31,8 +31,8 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "hard constraints": ("plain", {"forbid": ("Pb", "Cd"), "neutral": True}),
 }
 """What is asked for besides, and what its cost is compared with."""
-PEAK_TURNS = 8
-"""How often the products run each time it is their turn, which is a tenth of a second or so each."""
+PEAK_TIMES = 8
+"""How often the products of a peak run when it is their turn."""
 NO_SPACE_GROUPS = {"reading and writing": True, "reading, searching space groups, writing": False}
 """Runs that end on the disk, and what they ask for."""
 
@@ -51,7 +51,7 @@ def against_limits(engine: Materium, n: int, naive: int, repeats: int, copy: flo
 
     peaks = {kind: Peak(dtype) for kind, dtype in kinds().items()}
     tasks: dict[str, Callable[[], object]] = {kind: partial(write, kind) for kind in peaks}
-    tasks |= {f"peak of {kind}": partial(_in_turn, peak) for kind, peak in peaks.items()}
+    tasks |= {f"peak of {kind}": partial(peak, PEAK_TIMES) for kind, peak in peaks.items()}
     tasks["plain"] = lambda: [write_sentence(engine.model, engine.grammar, request, i) for i in range(naive)]
     seconds = interleaved(tasks, repeats)
     alone = 1000 * seconds["plain"] / naive
@@ -70,11 +70,6 @@ def against_limits(engine: Materium, n: int, naive: int, repeats: int, copy: flo
             "times_the_plain_decoder": alone / each,
         }
     return result
-
-
-def _in_turn(peak: Peak) -> None:
-    for _ in range(PEAK_TURNS):
-        peak()
 
 
 def extras(engine: Materium, n: int, repeats: int, folder: Path) -> dict[str, float]:
