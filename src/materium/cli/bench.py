@@ -25,7 +25,7 @@ class Effort:
 
     crystals: int = 1000
     plain: int = 16
-    extra: int = 256
+    extra: int = 512
     trained: int = 4000
     epochs: int = 1
     repeats: int = 3
