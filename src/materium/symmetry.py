@@ -46,8 +46,10 @@ ORIGIN_DENOMINATOR = math.prod(ORIGIN_FACTORS)
 """Origins that normalisers leave open are multiples of 1/48 in a primitive basis (International Tables A, 3.5.2)."""
 _STATE_OFFSET = 64
 _STATE_STRIDE = 128
-_OWN_AXES = np.array([21, 15, 13])
-"""Where a, b and c themselves stand in `_short_vectors`."""
+_DIGITS = np.array([9, 3, 1])
+"""The vectors of `_short_vectors` times these are the numbers from -13 to 13 without 0, in their order."""
+_OWN_AXES = 12 + _DIGITS
+"""Where a, b and c themselves stand among them."""
 _GRID_STRIDES = np.array([COMPARISON_GRID**2, COMPARISON_GRID, 1], dtype=np.float64)
 _CODE_STRIDE = 64
 """Twice what an entry of a matrix that is told apart by its code stays below."""
@@ -380,8 +382,8 @@ def _short_vectors() -> NDArray[np.float64]:
 @cache
 def _places() -> NDArray[np.int64]:
     """Where in `_unimodular` the matrix of three of these vectors stands, shape (26, 26, 26); -1 if it is none."""
-    vectors, digits = _short_vectors(), np.array([9, 3, 1])  # which give each vector a number, in ascending order
-    of_rows = np.searchsorted(vectors @ digits, _unimodular()[0] @ digits)
+    vectors = _short_vectors()
+    of_rows = np.searchsorted(vectors @ _DIGITS, _unimodular()[0] @ _DIGITS)
     places = np.full((len(vectors),) * 3, -1)
     places[tuple(of_rows.T)] = np.arange(len(of_rows))
     return places

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from materium.bench.limits import Peak, interleaved, kinds, limits, machine
+from materium.bench.limits import Peak, interleaved, limits, machine, number_types
 
 
 def test_tasks_take_turns() -> None:
@@ -29,12 +29,12 @@ def test_a_peak_is_the_median_of_its_turns() -> None:
 def test_emulated_numbers_are_no_peak(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without instructions for bfloat16 a product takes a hundred times as long, and says nothing."""
     monkeypatch.setattr("materium.bench.limits.has_bfloat16", lambda _: able)
-    assert set(kinds()) == ({"float32", "bfloat16"} if able else {"float32"})
+    assert set(number_types()) == ({"float32", "bfloat16"} if able else {"float32"})
 
 
 def test_peaks_are_numbers_of_this_machine() -> None:
     found = limits(1, size=32, copied=2**12)
-    assert set(found) == {*(f"{name}_gflops" for name in kinds()), "copy_gb_per_second"}
+    assert set(found) == {*(f"{name}_gflops" for name in number_types()), "copy_gb_per_second"}
     assert all(value > 0 for value in found.values())
     assert machine()["cores"] >= 1
     assert machine()["processor"]

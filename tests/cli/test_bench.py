@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from materium.bench.limits import kinds
+from materium.bench.limits import number_types
 from materium.cli.bench import flat
 from materium.cli.main import main
 
@@ -25,10 +25,10 @@ def test_quick_run_of_a_tiny_model(tiny_checkpoint: Path, tmp_path: Path, capsys
     sampling = figures["sampling"]
     assert sampling["float32"]["gflops"] > 0
     assert sampling["float32"]["times_the_plain_decoder"] > 0
-    for kind in kinds():
+    for kind in number_types():
         assert figures["limits"][f"{kind}_gflops"] > 0
-        assert 0 < sampling["float32"][f"share_of_{kind}_peak"] < 1
-        assert 0 < figures["training"][f"share_of_{kind}_peak"] < 1
+        assert sampling["float32"][f"share_of_{kind}_peak"] > 0
+        assert figures["training"][f"share_of_{kind}_peak"] > 0
     written = {"reading and writing", "reading, searching space groups, writing"}
     assert set(figures["times_as_much"]) == {"guidance", "hard constraints", *written}
     assert figures["generate"]["4"]["seconds"] > 0

@@ -64,7 +64,7 @@ class Peak:
         return self.operations / statistics.median(self.seconds) / 1e9
 
 
-def kinds() -> dict[str, torch.dtype]:
+def number_types() -> dict[str, torch.dtype]:
     """Return the types of numbers that this processor multiplies by instructions of its own, by name."""
     half = {"bfloat16": torch.bfloat16} if has_bfloat16(torch.device("cpu")) else {}
     return {"float32": torch.float32, **half}
@@ -82,7 +82,7 @@ def limits(repeats: int, *, size: int = PEAK_SIZE, copied: int = COPY_BYTES) -> 
     source = torch.zeros(copied // 4)
     target = torch.empty_like(source)
     target.copy_(source)  # the first one pays for the pages
-    peaks = {name: Peak(dtype, size) for name, dtype in kinds().items()}
+    peaks = {name: Peak(dtype, size) for name, dtype in number_types().items()}
     seconds = interleaved({**peaks, "copy": lambda: target.copy_(source)}, repeats)
     found = {f"{name}_gflops": peak.gflops for name, peak in peaks.items()}
     return {**found, "copy_gb_per_second": 2 * source.nbytes / seconds["copy"] / 1e9}

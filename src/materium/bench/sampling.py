@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from materium.bench.limits import Peak, interleaved, kinds
+from materium.bench.limits import Peak, interleaved, number_types
 from materium.bench.work import sampling_bytes, sampling_operations
 from materium.generate.naive import write_sentence
 from materium.generate.request import BATCH, Request
@@ -49,7 +49,7 @@ def against_limits(engine: Materium, n: int, naive: int, repeats: int, copy: flo
     def write(kind: str) -> None:
         found[kind] = written(engine, request, bfloat16=kind == "bfloat16")
 
-    peaks = {kind: Peak(dtype) for kind, dtype in kinds().items()}
+    peaks = {kind: Peak(dtype) for kind, dtype in number_types().items()}
     tasks: dict[str, Callable[[], object]] = {kind: partial(write, kind) for kind in peaks}
     tasks |= {f"peak of {kind}": partial(peak, PEAK_TIMES) for kind, peak in peaks.items()}
     tasks["plain"] = lambda: [write_sentence(engine.model, engine.grammar, request, i) for i in range(naive)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from materium.bench.limits import Peak, kinds
+from materium.bench.limits import Peak, number_types
 from materium.bench.work import training_operations
 from materium.data.prepare import PrepareConfig, prepare
 from materium.tokens.vocab import PAD
@@ -62,7 +62,7 @@ def _training(engine: Materium, folder: Path, epochs: int) -> dict[str, Any]:
     config = TrainConfig(epochs=epochs, validate_epochs=epochs)
     run = Run(folder / "shards", folder / "run", replace(engine.model.config), config)
     batches = [batch for epoch in range(epochs) for batch in run.loader.epoch(epoch)]
-    peaks = {kind: Peak(dtype) for kind, dtype in kinds().items()}
+    peaks = {kind: Peak(dtype) for kind, dtype in number_types().items()}
     ends: list[float] = []
     begins: list[float] = []
 
