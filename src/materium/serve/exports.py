@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 import zipfile
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -41,6 +42,10 @@ VERDICT = (
     "unique", "relax_status", "relax_steps", "energy", "energy_above_hull", "rmsd", "stable", "metastable", "sun",
     "msun", "smact_valid", "neutral",
 )  # fmt: skip
+FORMULA_SIGNS = ("=", "+", "-", "@")
+"""What a formula of a spreadsheet begins with."""
+UNSEEN = "".join(map(chr, range(0x21))) + "\x7f\ufeff\u200b"
+"""White space and control characters that a spreadsheet may drop from the start of a cell."""
 
 
 class Download(NamedTuple):
@@ -123,9 +128,9 @@ def table(named: Sequence[Named]) -> str:
     rows = [_cells(one.row) for one in named]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns)  # with "\n" as the end of a line it would not quote a "\r"
     writer.writeheader()
-    writer.writerows({name: _safe(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -139,9 +144,16 @@ def _cells(row: CrystalRow) -> dict[str, Any]:
     return {**cells, **{f"target {name}": value for name, value in row.targets.items()}}
 
 
-def _safe(value: object) -> object:
-    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@" and value else value
+def csv_cell(value: object) -> object:
+    """Return the value of a cell; text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Spreadsheets look past white space and control characters, and take full-width signs for plain ones; see
+    https://owasp.org/www-community/attacks/CSV_Injection.
+    """
+    if not isinstance(value, str):
+        return value
+    seen = unicodedata.normalize("NFKC", value).lstrip(UNSEEN)
+    return f"'{value}" if value.startswith(("\t", "\r", "\n")) or seen.startswith(FORMULA_SIGNS) else value
 
 
 def _json(named: Sequence[Named]) -> str:

@@ -1,0 +1,52 @@
+"""Files that are handed out: no crystal is lost between two names, and no cell is a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from materium.crystal import Crystal
+from materium.data.records import Row
+from materium.serve.exports import Named, csv_cell, table
+from materium.serve.rows import read_row
+from materium.serve.work import crystal_ids
+
+SALT = Crystal(2.82 * (1 - np.eye(3)), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17]))
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["a-2", "a", "a"], ["a-2", "a", "a-3"]),
+        (["a", "A", "a"], ["a", "A-1", "a-2"]),
+        (["é", "è", "-", ".", ""], ["-", "--1", "--2", "3", "4"]),
+        (["b-3", "b-4", "b", "b", "b"], ["b-3", "b-4", "b", "b-5", "b-6"]),
+    ],
+)
+def test_ids_are_unique_whatever_the_rows_are_called(names: list[str], ids: list[str]) -> None:
+    """The id that a clash is resolved to may be taken itself: `a-2, a, a` gave two crystals of the id `a-2`."""
+    assert crystal_ids([Row(name, None, {}) for name in names]) == ids
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\t1", " =1", "\uff1d1", "\x00=1"]
+)
+def test_a_cell_is_no_formula(text: str) -> None:
+    assert csv_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["", "NaCl", "a=b", -1.5, None, True, " a"])
+def test_a_plain_cell_stays(value: object) -> None:
+    assert csv_cell(value) is value
+
+
+def test_the_table_keeps_its_rows_and_columns() -> None:
+    row = read_row("a", 0, SALT, None)
+    row.reason = '\r=HYPERLINK("x"),\n"y"\r'
+    text = table([Named(row, SALT)])
+    (cells,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert cells["reason"] == f"'{row.reason}"
+    assert cells["formula"] == "NaCl"
