@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 COLUMNS = (
     {"errors"},
     {"crystal"},
-    {"texts"},
+    {"texts", "oxidation"},
     {"convert", "symmetry", "properties", "elements", "extras"},
     {"tokens", "refine"},
     {"data"},

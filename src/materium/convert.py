@@ -21,6 +21,7 @@ import numpy as np
 from materium import texts
 from materium.crystal import Crystal
 from materium.errors import ConversionError, CrystalError, MateriumError
+from materium.oxidation import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,11 +75,11 @@ def from_structure(structure: Structure) -> Crystal:
 
 
 def to_structure(crystal: Crystal) -> Structure:
-    """Return the crystal as a pymatgen structure, its sites in the same order, with oxidation states if it has them."""
+    """Return the crystal as a pymatgen structure, its sites in the same order, with oxidation states as `balanced`."""
     from pymatgen.core import Lattice, Species, Structure
 
     names = symbols(crystal.numbers)
-    states = crystal.oxidation_states
+    states = balanced(crystal)[0].oxidation_states
     species = names if states is None else [Species(n, int(s)) for n, s in zip(names, states, strict=True)]
     return Structure(Lattice(crystal.lattice), species, crystal.frac_coords)
 
@@ -116,12 +117,12 @@ def from_atoms(atoms: Atoms) -> Crystal:
 
 
 def to_atoms(crystal: Crystal) -> Atoms:
-    """Return the crystal as ASE atoms, with its oxidation states, if known, in the array `oxidation_states`."""
+    """Return the crystal as ASE atoms, with oxidation states as `balanced` in the array `oxidation_states`, if any."""
     from ase import Atoms
 
     atoms = Atoms(crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice, pbc=True)
-    if crystal.oxidation_states is not None:
-        atoms.arrays["oxidation_states"] = crystal.oxidation_states.copy()
+    if (states := balanced(crystal)[0].oxidation_states) is not None:
+        atoms.arrays["oxidation_states"] = states.copy()
     return atoms
 
 
@@ -154,7 +155,7 @@ def to_cif(crystal: Crystal, name: str | None = None) -> str:
     """Return the cell as it stands as a CIF in P1, with `name` (default: the formula) as the name of its data block."""
     reduced = _reduced(tuple(crystal.numbers.tolist()))
     block = reduced[0] if name is None else re.sub(r"[^!-~]+", "_", name)[:74]
-    return texts.cif(_right_handed(crystal), symbols(crystal.numbers), reduced, block)
+    return texts.cif(_right_handed(balanced(crystal)[0]), symbols(crystal.numbers), reduced, block)
 
 
 def from_poscar(text: str) -> Crystal:
@@ -200,7 +201,7 @@ def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object
     """Append one frame to an open file, in a single write; entries of `info` that are None are left out."""
     known = {name: value for name, value in {**info, "pbc": "T T T"}.items() if value is not None}
     words = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in known.items()}
-    file.write(texts.extxyz(crystal, symbols(crystal.numbers), _comment(words)))
+    file.write(texts.extxyz(balanced(crystal)[0], symbols(crystal.numbers), _comment(words)))
 
 
 def file_kind(path: Path) -> str | None:
@@ -386,8 +387,7 @@ def _check_cif_symbols(parser: CifParser) -> None:
     """Look every symbol up: pymatgen reads a vacancy `Vac` as vanadium, and passes over a site that it cannot read."""
     (block,) = parser.as_dict().values()
     column = block.get("_atom_site_type_symbol") or block["_atom_site_label"]
-    letters = [re.match(r"[A-Za-z]*", entry) for entry in column]
-    atomic_numbers([match.group().capitalize() or "?" if match else "?" for match in letters])
+    atomic_numbers([re.sub(r"[^A-Za-z].*", "", entry, flags=re.DOTALL).capitalize() or "?" for entry in column])
 
 
 def _refuse_guesses(notes: Sequence[str], block: str) -> None:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from materium import oxidation
 from materium.data.shard import Shard, write_shard
 from materium.errors import DataError, MateriumError
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
-from materium.tokens import oxidation
 from materium.tokens.tokenizer import Parts, Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:

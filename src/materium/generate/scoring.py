@@ -20,8 +20,8 @@ from materium import convert
 from materium.crystal import Crystal
 from materium.errors import MateriumError, RequestError
 from materium.model.likelihood import TOKEN_TYPES, exact_nll
+from materium.oxidation import with_guess
 from materium.symmetry import canonical
-from materium.tokens.oxidation import with_guess
 from materium.tokens.tokenizer import LATTICE_TOKENS, ORDERS, TOKENS_PER_SITE
 from materium.tokens.vocab import PAD, Role
 
