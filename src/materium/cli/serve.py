@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what is asked for is told from what is the default
 MIN_TOKEN = 16
 """Characters; a shorter token can be guessed."""
-GRACE_SECONDS = 2
-"""What open connections get when the server ends."""
 EXTRA = "serve"
 
 
@@ -47,9 +46,10 @@ def serve(
     """
     from materium.extras import require
 
-    uvicorn = require("uvicorn", EXTRA)
+    require("uvicorn", EXTRA)
     require("fastapi", EXTRA)
     from materium.serve.app import create_app
+    from materium.serve.connections import Server
 
     access = _access(host, token, name or [])
     if model is not None:
@@ -58,23 +58,8 @@ def serve(
     with listener:
         address = _address(listener, host, access.token)
         make_console(quiet=quiet).print(f"Materium is at {address} (Ctrl-C ends it)", soft_wrap=True)
-        app = create_app(model=model, access=access)
-        settings = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            lifespan="on",
-        )
-        _run(uvicorn.Server(settings), listener)
-
-
-def _run(server: "object", listener: socket.socket) -> None:
-    try:
-        server.run(sockets=[listener])  # type: ignore[attr-defined]  # uvicorn is an extra
-    except KeyboardInterrupt:
-        return  # the usual way to end it
+        with suppress(KeyboardInterrupt):  # the usual way to end it
+            Server(create_app(model=model, access=access)).run(sockets=[listener])
 
 
 def _access(host: str, token: str | None, names: list[str]) -> "Access":

@@ -123,12 +123,16 @@ class Jobs:
         self._start_worker()
 
     async def stop(self) -> None:
-        """End the worker and what it does."""
+        """End the worker and what it does; those who follow a job are told. What is stopped stays so."""
         self._closing = True
-        if self._worker:
-            self._worker.kill()
+        sender, self._worker = self._worker, None
+        if sender:
+            sender.kill()
+        stopped = Refusal(code="unavailable", message="the server was stopped; start it again, and ask once more")
         for job in [*self.waiting, *([self.running] if self.running else [])]:
-            job.end("cancelled")
+            job.end("cancelled", stopped)
+        self.waiting.clear()
+        self.running = None
 
     @property
     def state(self) -> WorkerState:
@@ -159,6 +163,8 @@ class Jobs:
         ApiError
             If the queue is full, or nobody could do it.
         """
+        if self._closing:
+            raise ApiError("unavailable", "the server is being stopped")
         if self._worker is None:
             raise ApiError("unavailable", "the process with the model does not start; see the server's log")
         if len(self.waiting) >= self.limits.queue:

@@ -1,17 +1,18 @@
 """The routes of the API; what they take and give is in `schema` and `answers`."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from materium import __version__
 from materium.errors import MateriumError
-from materium.serve import catalogue, events, exports
+from materium.serve import catalogue, exports
 from materium.serve.answers import (
     Conditions,
     Health,
@@ -23,8 +24,9 @@ from materium.serve.answers import (
     Refused,
 )
 from materium.serve.errors import ApiError
+from materium.serve.events import MEDIA, events
 from materium.serve.exports import Format
-from materium.serve.jobs import Job, Jobs
+from materium.serve.jobs import Jobs
 from materium.serve.limits import Limits
 from materium.serve.schema import AnyBody, CompleteBody, EvaluateBody, GenerateBody, ScoreBody, Which
 from materium.serve.submit import row_of, rows_of, submit
@@ -42,6 +44,30 @@ class Server:
     limits: Limits
     streams: int = 0
 
+    @contextmanager
+    def one_more_stream(self) -> Iterator[None]:
+        """Hold a place among those who follow events; raises `ApiError` where none is free."""
+        if self.streams >= self.limits.streams:
+            raise ApiError("too_many", f"{self.streams} connections follow events already; try again later")
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+
+class EventStream(StreamingResponse):
+    """Events of a job, with the place that they hold as long as they are sent."""
+
+    def __init__(self, events: AsyncIterator[str], place: ExitStack) -> None:
+        super().__init__(events, media_type=MEDIA)
+        self.place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        with self.place:
+            await super().__call__(scope, receive, send)
+
 
 def server_of(request: Request) -> Server:
     """Return the server of a request."""
@@ -52,7 +78,7 @@ def server_of(request: Request) -> Server:
 Here = Annotated[Server, Depends(server_of)]
 JobId = Annotated[str, Path(max_length=64)]
 Accept = Annotated[str, Header()]
-SSE: dict[str, Any] = {events.MEDIA: {"schema": {"type": "string"}}}
+SSE: dict[str, Any] = {MEDIA: {"schema": {"type": "string"}}}
 STREAMED: dict[int | str, Any] = {200: {"content": SSE, "description": "the events of the job, if asked for"}}
 
 
@@ -116,9 +142,12 @@ async def evaluate(body: EvaluateBody, here: Here, accept: Accept = "") -> Respo
 
 
 async def _begun(here: Server, body: AnyBody, accept: str) -> Response:
+    if MEDIA in accept:
+        with ExitStack() as place:
+            place.enter_context(here.one_more_stream())  # before the job is queued, which a refusal must not leave
+            job = await submit(here.jobs, body)
+            return EventStream(events(here.jobs, job, -1), place.pop_all())
     job = await submit(here.jobs, body)
-    if events.MEDIA in accept:
-        return _stream(here, job, -1)
     answer = JobAnswer(job=here.jobs.shown(job))
     return JSONResponse(answer.model_dump(mode="json"), 202, {"location": f"/jobs/{job.id}"})
 
@@ -163,28 +192,10 @@ async def follow(
 ) -> StreamingResponse:
     """Follow a job by server-sent events: job, crystal, progress, end."""
     last = int(last_event_id) if last_event_id.isascii() and last_event_id.isdecimal() else after
-    return _stream(here, here.jobs.get(id), last)
-
-
-def _stream(here: Server, job: Job, after: int) -> StreamingResponse:
-    if here.streams >= here.limits.streams:
-        raise ApiError("too_many", f"{here.streams} connections follow events already; try again later")
-    return StreamingResponse(_counted(here, job, after), media_type=events.MEDIA)
-
-
-async def _counted(here: Server, job: Job, after: int) -> AsyncIterator[str]:
-    with _one_more(here):
-        async for event in events.events(here.jobs, job, after):
-            yield event
-
-
-@contextmanager
-def _one_more(here: Server) -> Iterator[None]:
-    here.streams += 1
-    try:
-        yield
-    finally:
-        here.streams -= 1
+    job = here.jobs.get(id)
+    with ExitStack() as place:
+        place.enter_context(here.one_more_stream())
+        return EventStream(events(here.jobs, job, last), place.pop_all())
 
 
 FILE: dict[int | str, Any] = {200: {"content": {media: {} for media in exports.MEDIA.values()}}}
