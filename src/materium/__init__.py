@@ -26,6 +26,9 @@ def load(path: str | Path | None = None) -> Materium:
     materium.errors.CheckpointError
         If the folder holds no model, or one that is cut short, altered or of another kind.
     """
+    from materium.model.threads import wait_asleep
+
+    wait_asleep()
     from materium.generate.engine import load as load_engine  # brings torch: seconds, not milliseconds
     from materium.report.gallery import Crystals
 

@@ -16,6 +16,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def info(path: SourceArgument, quiet: QuietOption = False) -> None:
 
 
 @app.command()
+@with_threads
 def convert(
     source: SourceArgument,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],

@@ -18,6 +18,7 @@ from materium.cli.conditions import with_targets
 from materium.cli.console import make_console, make_table
 from materium.cli.generate import generate, given
 from materium.cli.options import DeviceOption, FiguresOption, ModelOption, OutOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import RequestError
 from materium.evaluate.funnel import BUDGET, CAP, ENOUGH, EXHAUSTED, Limits
 from materium.evaluate.reference import DEFAULT
@@ -71,6 +72,7 @@ def _with_request(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+@with_threads
 @with_targets
 @_with_request
 def discover(

@@ -11,6 +11,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import FiguresOption, OutOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.evaluate.pipeline import STAGES, Settings
 from materium.evaluate.reference import DEFAULT
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _STAGES = ", ".join(STAGES)
 
 
+@with_threads
 def evaluate(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder, file, table or run of structures.")],
     out: OutOption,

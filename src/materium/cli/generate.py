@@ -19,6 +19,7 @@ from materium.cli.options import (
     TunedTemperatureOption,
 )
 from materium.cli.runs import run_info, write_run
+from materium.cli.threads import with_threads
 from materium.generate.request import BATCH, Request
 from materium.refine import REFINE_SYMPREC
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from materium.evaluate.firsts import Firsts
 
 
+@with_threads
 @with_targets
 def generate(
     out: OutOption,

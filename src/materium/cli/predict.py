@@ -20,6 +20,7 @@ from materium.cli.options import (
     SeedOption,
     TemperatureOption,
 )
+from materium.cli.threads import with_threads
 from materium.errors import DataError, MateriumError, RequestError
 from materium.generate.request import ADDED, BATCH, Request
 
@@ -56,6 +57,7 @@ class Order:
     members: "list[Reference]"
 
 
+@with_threads
 def predict(
     table: Annotated[Path, typer.Argument(help="Table, folder or file of the real crystals; CSVs with a column cif.")],
     out: OutOption,

@@ -7,6 +7,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import QuietOption
+from materium.cli.threads import with_threads
 
 if TYPE_CHECKING:
     from materium.evaluate.reference import Reference
@@ -25,6 +26,7 @@ def reference() -> None:
 
 
 @app.command()
+@with_threads
 def build(
     tables: Annotated[
         list[Path], typer.Argument(metavar="TABLE...", help="Tables of crystals, the training set first.")

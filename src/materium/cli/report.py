@@ -8,12 +8,14 @@ import typer
 
 from materium.cli.console import make_console
 from materium.cli.options import FiguresOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import DataError
 
 if TYPE_CHECKING:
     from materium.crystal import Crystal
 
 
+@with_threads
 def report(
     run: Annotated[Path, typer.Argument(help="A finished run folder.")],
     predict: Annotated[

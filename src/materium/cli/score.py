@@ -9,6 +9,7 @@ import typer
 from materium.cli.conditions import with_conditions
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+from materium.cli.threads import with_threads
 from materium.errors import DataError, MateriumError
 from materium.generate.request import Request
 
@@ -30,6 +31,7 @@ SUMS = ("any_order_log_likelihood", "any_order_error", "any_order_spread")
 """Written where draws are asked for."""
 
 
+@with_threads
 @with_conditions
 def score(
     sources: Annotated[list[Path], typer.Argument(help="Files, folders or tables of structures.")],

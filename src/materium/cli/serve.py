@@ -10,6 +10,7 @@ import typer
 
 from materium.cli.console import make_console
 from materium.cli.options import ModelOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import MateriumError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ MIN_TOKEN = 16
 EXTRA = "serve"
 
 
+@with_threads
 def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = PORT,
     host: Annotated[str, typer.Option(help="Address to listen at; another than this machine's needs a token.")] = HOST,

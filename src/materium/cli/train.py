@@ -7,6 +7,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, OutOption, QuietOption, SeedOption
+from materium.cli.threads import with_threads
 from materium.data.loader import Mix
 from materium.train.config import TrainConfig
 
@@ -17,6 +18,7 @@ ORDERS = ",".join(f"{name}={weight}" for name, weight in Mix().orders.items())
 """The default mix, as it is written on the command line."""
 
 
+@with_threads
 def train(
     data: Annotated[Path, typer.Argument(help="Folder that 'materium prepare' wrote.")],
     out: OutOption,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -191,9 +192,8 @@ def _salvaged(stage: Stage, items: list[Item]) -> list[Columns]:
 @contextmanager
 def _pool(stage: Stage, processes: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that were started afresh: a fork of one that has run torch may hang."""
-    threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_prepare, initargs=(stage.work, threads)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_prepare, initargs=(stage.work,)) as pool:
         try:
             yield pool
         finally:
@@ -204,8 +204,11 @@ _WORKER: dict[str, Work] = {}
 """In a worker process: what it does. The work is sent once, not with every chunk."""
 
 
-def _prepare(work: Work, threads: int) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read by torch when a potential first loads it
+def _prepare(work: Work) -> None:
+    """Take the work, on one thread: processes are as many as there are cores for them."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when a potential first loads it
+    if "torch" in sys.modules:  # the work itself brought it
+        sys.modules["torch"].set_num_threads(1)
     _WORKER["work"] = work
 
 
