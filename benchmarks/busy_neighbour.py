@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -42,7 +42,7 @@ def main() -> None:
     print(json.dumps({"n": asked.n, "cores": os.cpu_count(), "burners": asked.burners, "set": settings, **found}))
 
 
-def summary(runs: dict[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
+def summary(runs: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
     """Return medians of the seconds, of the clock and of the processor, of both kinds of runs, and their ratio."""
     found: dict[str, Any] = {
         name: {"seconds": round(median(clock), 2), "processor_seconds": round(median(processor), 2)}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from materium.crystal import Crystal
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from materium.crystal import Crystal
     from materium.generate.engine import Materium
 
 __all__ = ["Crystal", "__version__", "load"]
@@ -33,3 +32,12 @@ def load(path: str | Path | None = None) -> Materium:
     from materium.report.gallery import Crystals
 
     return load_engine(path, gather=Crystals)
+
+
+def __getattr__(name: str) -> type[Crystal]:
+    """Import the class of crystals, and NumPy with it, when it is asked for: the command line often needs neither."""
+    if name == "Crystal":
+        from materium.crystal import Crystal
+
+        return Crystal
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

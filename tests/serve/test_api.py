@@ -16,7 +16,7 @@ from materium import convert
 from materium.cli.conditions import option_flag
 from materium.crystal import Crystal
 from materium.generate.request import Request
-from materium.model.checkpoint import default_model, read_config
+from materium.model.folder import default_model, read_config
 from materium.properties import table
 from materium.serve.schema import GenerateBody
 from serving import begin, finish, read_events, refused, run

@@ -18,8 +18,9 @@ import torch
 from materium.data.loader import CANONICAL, Mix
 from materium.data.shard import read_shard
 from materium.errors import CheckpointError, DataError, MateriumError, TrainingError
-from materium.model.checkpoint import WEIGHTS, default_model, load_checkpoint
+from materium.model.checkpoint import load_checkpoint
 from materium.model.config import ModelConfig
+from materium.model.folder import WEIGHTS, default_model
 from materium.properties import scalar_names
 from materium.train import loop
 from materium.train.config import TrainConfig

@@ -41,7 +41,7 @@ HEADERS = ("", "measured")
 @with_threads
 def bench(
     model: ModelOption = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A test of seconds, whose figures mean little.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smoke test; timings are not meaningful.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for the figures, as JSON.", dir_okay=False)
     ] = None,

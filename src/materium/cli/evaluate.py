@@ -32,7 +32,9 @@ def evaluate(
         str, typer.Option(help="chgnet, sevennet, … or an ASE calculator as package.module:Factory.")
     ] = DEFAULT,
     fmax: Annotated[float, typer.Option(help="eV/Å; bound of forces and stress when relaxed.")] = Settings.fmax,
-    max_steps: Annotated[int, typer.Option(help="Step cap; 0 takes energies as made.")] = Settings.max_steps,
+    max_steps: Annotated[
+        int, typer.Option(help="Most relaxation steps; 0 takes energies of the crystals as generated.")
+    ] = Settings.max_steps,
     reference: Annotated[
         str | None, typer.Option(help="Name or file of the reference; by default the potential's.")
     ] = None,

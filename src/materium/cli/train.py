@@ -1,4 +1,4 @@
-"""`materium train`: from shards to a model."""
+"""`materium train`: trains a model on shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,36 +24,45 @@ def train(
     out: OutOption,
     preset: Annotated[str, typer.Option(help="base, paper (43 M parameters) or tiny.")] = "base",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = TrainConfig.epochs,
-    minutes: Annotated[float | None, typer.Option(help="Stop after that time instead.")] = TrainConfig.minutes,
+    minutes: Annotated[float | None, typer.Option(help="Stop after this time instead.")] = TrainConfig.minutes,
     orders: Annotated[str, typer.Option(help="Site orders with their weights, such as high=0.6,random=0.4.")] = ORDERS,
-    lattice_first: Annotated[
-        float, typer.Option(help="Share of sentences with the lattice first.")
-    ] = Mix.lattice_first,
+    lattice_first: Annotated[float, typer.Option(help="Probability that the lattice comes first.")] = Mix.lattice_first,
     other_setting: Annotated[
-        float, typer.Option(help="Share of rows in another setting than the canonical.")
+        float, typer.Option(help="Probability that a crystal is shown in another setting than the canonical.")
     ] = Mix.other_setting,
-    conditional: Annotated[float, typer.Option(help="Share of rows that are told something.")] = Mix.conditional,
-    alone: Annotated[float, typer.Option(help="Of those, the share that is told one label only.")] = Mix.alone,
-    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens of a batch.")] = TrainConfig.max_tokens,
+    conditional: Annotated[float, typer.Option(help="Probability that a sample is conditioned.")] = Mix.conditional,
+    alone: Annotated[
+        float, typer.Option(help="Of the conditioned samples, the fraction with a single condition.")
+    ] = Mix.alone,
+    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens in a batch.")] = TrainConfig.max_tokens,
     optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = TrainConfig.optimiser,
-    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = TrainConfig.learning_rate,
-    muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = TrainConfig.muon_learning_rate,
-    weight_decay: Annotated[float, typer.Option(help="Of the matrices.")] = TrainConfig.weight_decay,
-    ema: Annotated[float, typer.Option(help="Decay of the average of the weights, which is kept.")] = TrainConfig.ema,
-    dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = TrainConfig.learning_rate,
+    muon_learning_rate: Annotated[
+        float, typer.Option(help="Peak learning rate of Muon.")
+    ] = TrainConfig.muon_learning_rate,
+    weight_decay: Annotated[
+        float, typer.Option(help="Weight decay of the weight matrices.")
+    ] = TrainConfig.weight_decay,
+    ema: Annotated[
+        float, typer.Option(help="Decay of the exponential moving average of the weights, which is what is saved.")
+    ] = TrainConfig.ema,
+    dropout: Annotated[float | None, typer.Option(help="On the residual branches. Default: the preset's.")] = None,
     bfloat16: Annotated[
         bool | None,
-        typer.Option("--bfloat16/--float32", help="Type of the matrix products; else the faster one on the device."),
+        typer.Option(
+            "--bfloat16/--float32", help="Type of the matrix products. Default: the faster one on the device."
+        ),
     ] = TrainConfig.bfloat16,
     initial: Annotated[
-        Path | None, typer.Option(metavar="<dir>", help="Folder of a model to start from; its shape is kept.")
+        Path | None,
+        typer.Option(metavar="<dir>", help="Folder of a model to start from; its architecture and tokenizer are kept."),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
     seed: SeedOption = TrainConfig.seed,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
 ) -> None:
-    """Train a model on shards; the same command goes on where an interrupted run stopped.
+    """Train a model on shards; the same command resumes an interrupted run.
 
     Example:
 

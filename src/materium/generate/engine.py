@@ -15,7 +15,8 @@ from materium.generate.plan import Plan
 from materium.generate.request import BATCH, Request
 from materium.generate.tuned import Tuned, read_tuned
 from materium.generate.workers import can_fork, side_by_side
-from materium.model.checkpoint import default_model, load_checkpoint
+from materium.model.checkpoint import load_checkpoint
+from materium.model.folder import default_model
 from materium.refine import refine
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import Tokenizer

@@ -184,7 +184,7 @@ def _facts(bench: Bench, model: Path | None) -> dict[str, Any]:
         "max_sites": sentences.max_sites,
         "bins": sentences.bins,
         "species": [list(pair) for pair in sentences.species],
-        "facts": facts(network, config),
+        "facts": facts(network.config, network.num_parameters(), config),
         "card": card(model),
         "seen": {name: asdict(seen) for name, seen in network.config.seen.items()},
         "adherence": adherence(model),
