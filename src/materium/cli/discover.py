@@ -103,7 +103,8 @@ def discover(
 ) -> None:
     """Generate until enough new crystals are found close to the hull, and rank them.
 
-    Batches go through a funnel: check, unique, novel, single-point screen, relaxation, hull, still unique and novel.
+    Batches go through a funnel: check, unique, novel, hull support, single-point screen, relaxation, hull, still unique
+    and novel.
     Ends in candidates.parquet, candidates.csv, candidates.extxyz, cif/ and report.html; rows.parquet tells of every
     crystal where it ended and why. The same command goes on where it was stopped, and with a larger budget from there.
 
@@ -276,6 +277,12 @@ def _print(out: Path, console: "Console") -> None:
     console.print(make_table(("stage", "in", "out", "dropped", "left"), [one.values() for one in facts["stages"]]))
     if facts["no_reference"]:
         console.print(f"{facts['no_reference']} crystals have an element that the reference lacks")
+    if facts.get("unsupported"):
+        console.print(
+            f"{facts['unsupported']} crystals are unsupported: the reference lacks compounds to compete with them"
+        )
+    if facts.get("novel_means"):
+        console.print(f"novel: {facts['novel_means']}")
     names = ["rank", "formula", "energy_above_hull", "space_group_relaxed", "log_likelihood", "decomposition"]
     found = pq.read_table(out / "candidates.parquet", columns=names).to_pylist()[:10]
     if found:

@@ -120,6 +120,8 @@ def _print(metrics: Mapping[str, Any], console: "Console") -> None:
     for name in ("potential", "reference"):
         if metrics.get(name):
             console.print(f"{name}: {', '.join(str(value) for value in metrics[name].values())}")
+    if metrics.get("novelty"):
+        console.print(f"novel: {metrics['novelty']}")
     if metrics["left_out"]:
         console.print(f"{len(metrics['left_out'])} files of no known kind were not read")
     body = [(name, *cells(one)) for name, one in metrics["metrics"].items()]

@@ -1,8 +1,9 @@
-"""The funnel from crystals that come in batches to candidates: check, unique, novel, screen, relax, hull, final.
+"""The funnel from crystals that come in batches to candidates.
 
 A crystal is dropped at the first stage that it fails, so that the dear stages see few: `check` (it is valid), `unique`
-(the first of equals), `novel` (unknown to the reference), `screen` (energy above the hull as it came), `relax` (it
-relaxes), `hull` (energy above the hull, relaxed), `final` (still unique and novel when relaxed). Who makes the crystals
+(the first of equals), `novel` (unknown to the reference), `support` (the reference has compounds to compete with it),
+`screen` (energy above the hull as it came), `relax` (it relaxes), `hull` (energy above the hull, relaxed), `final`
+(still unique and novel when relaxed). Who makes the crystals
 is unknown here. What is done is on the disk step by step: a batch up to its screen, then a few relaxations at a time.
 """
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     Show = Callable[[list["Count"]], None]
     """Called with the counts after every step."""
 
-STAGES = ("check", "unique", "novel", "screen", "relax", "hull", "final")
+STAGES = ("check", "unique", "novel", "support", "screen", "relax", "hull", "final")
 KEPT = "kept"
 """Where a candidate ends, in place of a stage."""
 LEFT = "the search ended before it was relaxed"
@@ -256,7 +257,7 @@ class Funnel:
     def _take(self, batch: Sequence[Made]) -> None:
         start, number = len(self._made.columns), self._batches
         rows = [_facts(start + place, number, one) for place, one in enumerate(batch)]
-        for work in (self._check, self._unique, self._novel, self._screen):
+        for work in (self._check, self._unique, self._novel, self._support, self._screen):
             alive = [row for row in rows if row["outcome"] == "left"]
             work(alive, [made_crystal(row) for row in alive])
         self._made.add({row["index"]: row for row in rows})
@@ -281,22 +282,25 @@ class Funnel:
             if not row["novel"]:
                 _drop(row, "novel", found.get("novelty_reason") or f"known as {found['nearest_id']}")
 
-    def _screen(self, rows: list[Row], crystals: list[Crystal]) -> None:
-        hull, limit, able = self.judges.hull, self.limits.screen, []
+    def _support(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        hull = self.judges.hull
         for row, crystal in zip(rows, crystals, strict=True):
-            missing = hull.missing(crystal)
-            if missing:
-                _drop(row, "screen", f"{NO_REFERENCE} for {', '.join(missing)}")
-            else:
-                able.append((row, crystal))
-        energies = single_points([crystal for _, crystal in able], self.judges.potential)
-        for (row, crystal), energy in zip(able, energies, strict=True):
+            row["hull_support"] = hull.support(crystal)
+            if missing := hull.missing(crystal):
+                _drop(row, "support", f"{NO_REFERENCE} for {', '.join(missing)}")
+            elif doubt := hull.unsupported(crystal):
+                _drop(row, "support", doubt)
+
+    def _screen(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        hull, limit = self.judges.hull, self.limits.screen
+        energies = single_points(crystals, self.judges.potential)
+        for row, crystal, energy in zip(rows, crystals, energies, strict=True):
             above = None if energy is None else hull.energy_above_hull(crystal, energy)
             row["screened"] = above
             if above is None:
                 _drop(row, "screen", f"{self.judges.potential.name} gives no energy")
-            elif hole := too_deep(above):
-                _drop(row, "screen", hole)
+            elif doubt := too_deep(above) or hull.unsupported(crystal, above):
+                _drop(row, "screen", doubt)
             elif above > limit:
                 _drop(row, "screen", f"{above:.3f} eV/atom above the hull as made, more than {limit:g}")
 
@@ -334,8 +338,8 @@ class Funnel:
             far = f"{above:.3f} eV/atom above the hull, more than {self.limits.max_hull:g}" if above is not None else ""
             _drop(more, "hull", far or "its energy is not finite")
             return
-        if hole := too_deep(above):
-            _drop(more, "hull", hole)
+        if doubt := too_deep(above) or self.judges.hull.unsupported(crystal, above):
+            _drop(more, "hull", doubt)
             return
         (found,) = verdicts.novelty([crystal], self.judges.known, "_relaxed")
         more |= found

@@ -118,6 +118,11 @@ class Reference:
         ids, formulas, _, kinds, energies, *_ = (column[rows].tolist() for column in self.columns)
         return tuple(map(Entry, ids, formulas, energies, kinds))
 
+    @cached_property
+    def known_formulas(self) -> frozenset[str]:
+        """Reduced formulas of the known crystals, on the hull or not."""
+        return frozenset(self.columns.formulas[self.columns.tables != ""].tolist())
+
     def known(self, tables: Sequence[str] | None = None) -> Known:
         """Return the crystals of these tables, or of all, to ask what is new; raises `DataError` on other names."""
         rows = self._rows(tables)

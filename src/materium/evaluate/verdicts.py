@@ -184,14 +184,26 @@ def _aligner() -> StructureMatcher:
 
 
 def above_hull(items: Sequence[tuple[Crystal, float]], hull: Hull) -> list[Columns]:
-    """Return the energy above the hull of crystals with their energies, eV/atom."""
+    """Return the energy above the hull of crystals with their energies, eV/atom, and whether the hull supports it.
+
+    `hull_support`: see `Hull.support`. `unsupported`: the energy above the hull is a number without a meaning, for the
+    reason in `hull_reason`; see `Hull.unsupported`.
+    """
     return [_above_hull(crystal, energy, hull) for crystal, energy in items]
 
 
 def _above_hull(crystal: Crystal, energy: float, hull: Hull) -> Columns:
-    height = hull.energy_above_hull(crystal, energy)
-    reason = NO_REFERENCE if height is None else too_deep(height)
-    return {"energy_above_hull": None if reason else height, "hull_reason": reason}
+    height, support = hull.energy_above_hull(crystal, energy), hull.support(crystal)
+    failure = NO_REFERENCE if height is None else too_deep(height)
+    if failure:
+        return {"energy_above_hull": None, "hull_support": support, "unsupported": False, "hull_reason": failure}
+    doubt = hull.unsupported(crystal, height)
+    return {
+        "energy_above_hull": height,
+        "hull_support": support,
+        "unsupported": doubt is not None,
+        "hull_reason": doubt,
+    }
 
 
 def plain(columns: Columns) -> Columns:

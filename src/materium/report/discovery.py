@@ -22,6 +22,7 @@ MEANING = {
     "check": "valid: distances and volume per atom",
     "unique": "the first of equals in this search",
     "novel": "unknown to the reference, by fingerprint",
+    "support": "the reference has compounds that compete, not elements alone",
     "screen": "energy above the hull as made, one single point",
     "relax": "relaxed with the potential",
     "hull": "energy above the hull, relaxed",
@@ -85,10 +86,13 @@ def sections(metrics: Mapping[str, Any], rows: Sequence[Row] = ()) -> Iterator[S
 
 
 def _ended(metrics: Mapping[str, Any]) -> str:
+    means = metrics.get("novel_means")
     return (
         f"The search ended since {metrics['ended_because']}, after {metrics['seconds']:g} s. "
         f"{metrics['neutral']} of the crystals are neutral and {metrics['smact_valid']} valid by SMACT, "
-        f"which drops none; {metrics['no_reference']} have an element that the reference lacks."
+        f"which drops none; {metrics['no_reference']} have an element that the reference lacks, "
+        f"{metrics.get('unsupported', 0)} are unsupported: it lacks the compounds that they would compete with."
+        f"{f' Novel: {means}.' if means else ''}"
     )
 
 

@@ -37,10 +37,10 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 INFO = ("id", "formula", "log_likelihood", "valid")
 """What each extxyz frame says of its crystal."""
 COLUMNS = ("id", "formula", "num_sites", "space_group", "density", "volume", "log_likelihood", "valid", "reason")
-NOVELTY = ("novel", "nearest_id", "nearest_distance")
+NOVELTY = ("novel", "novelty", "nearest_id", "nearest_distance")
 VERDICT = (
-    "unique", "relax_status", "relax_steps", "energy", "energy_above_hull", "rmsd", "stable", "metastable", "sun",
-    "msun", "smact_valid", "neutral",
+    "unique", "relax_status", "relax_steps", "energy", "energy_above_hull", "hull_support", "unsupported",
+    "hull_reason", "rmsd", "stable", "metastable", "sun", "msun", "smact_valid", "neutral",
 )  # fmt: skip
 FORMULA_SIGNS = ("=", "+", "-", "@")
 """What a formula of a spreadsheet begins with."""

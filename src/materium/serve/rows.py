@@ -106,7 +106,8 @@ def novelty_of(crystal: Crystal, known: Known | None) -> Novelty | None:
         verdict = plain(known.verdict(crystal))
     except MateriumError as error:
         return Novelty(reason=str(error))
-    return Novelty(**{name: verdict[name] for name in Novelty.model_fields if name in verdict})
+    found = {name: verdict[name] for name in Novelty.model_fields if name in verdict}
+    return Novelty(**found, known_crystals=len(known))
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:
