@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 COLUMNS = (
     {"errors"},
     {"crystal"},
-    {"texts", "oxidation"},
+    {"texts", "io", "oxidation"},
     {"convert", "symmetry", "properties", "elements", "extras"},
     {"tokens", "refine"},
     {"data"},
@@ -49,7 +49,7 @@ ELEMENT_TABLES = {
     "pymatgen.core": {"Composition", "Element", "Species"},
     "pymatgen.core.structure_matcher": {"StructureMatcher"},
     "ase.data.colors": {"jmol_colors"},
-    "ase.data": {"atomic_masses", "atomic_numbers", "covalent_radii"},
+    "ase.data": {"atomic_masses", "atomic_numbers", "chemical_symbols", "covalent_radii"},
     "pymatgen.core.bond_valence": {"BVAnalyzer"},
     "pymatgen.entries.compatibility": {"MaterialsProject2020Compatibility"},
     "pymatgen.entries.computed_entries": {"ComputedStructureEntry"},

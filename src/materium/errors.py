@@ -41,3 +41,9 @@ class RequestError(MateriumError):
 
 class TrainingError(MateriumError):
     """A training run that cannot start or go on."""
+
+
+def unknown_element(name: str) -> ConversionError:
+    """Return the error for a symbol that is none of an element from hydrogen to oganesson."""
+    advice = "write hydrogen's isotopes as H" if name in ("D", "T") else "an element's symbol from H to Og is needed"
+    return ConversionError(f"unknown element: {name!r}; {advice}")
