@@ -29,7 +29,8 @@ TYPE = re.compile(r"([A-Za-z]+)(?:(\d+(?:\.\d+)?)?([+-])(\d+(?:\.\d+)?)?|\d+)?")
 """A symbol, with a charge before or after its sign, or a count that says nothing."""
 MIXED = re.compile(r"(?:(?<=[/,;:&|+_-])|(?<=\d)(?=[A-Z](?:[a-z]|\d)))[A-Z][a-z]?")
 """Further symbols inside of a label, as in Si/Al or Na1K1."""
-OCCUPANCY_TOLERANCE = 1e-6
+OCCUPANCY_TOLERANCE = 1.001e-8
+"""By which an occupancy may differ from 1: pymatgen's tolerance of amounts, with the last digit of 1 - 1e-8."""
 RARE = frozenset(
     {
         "He",

@@ -231,10 +231,16 @@ def _chosen(made: Sequence[tuple[Candidate, Crystal | None]], content: Content) 
     different = [other for other, its in (agreeing or left)[1:] if not _same(crystal, its)]
     if agreeing and different:
         raise ConversionError(
-            f"CIF does not say which setting it is in: {first.source} and {different[0].source} both fit and give "
-            "different crystals; write the symmetry operations"
+            f"CIF does not say which setting it is in: {first.source}, and {first.group.name} as well as "
+            f"{different[0].group.name} agrees with all, but gives another crystal; write the symmetry operations"
         )
     given = [candidate for candidate, _ in made if candidate.explicit]
+    if not agreeing:
+        sources = {candidate.source for candidate in given}
+        named = [its for other, its in left if not other.explicit and sources.issuperset(other.misfits)]
+        for candidate, its in left:  # the whole cell is listed, and the names fit it
+            if candidate.explicit and any(_same(its, other) for other in named):
+                return candidate
     contained = all(candidate.group.codes <= first.group.codes for candidate in given)
     if agreeing or (
         not different
@@ -279,7 +285,7 @@ def _candidates(items: Items, lattice: NDArray[np.float64]) -> list[Candidate]:
             said = " and ".join(s.text for s in statements if setting in s.possible)
             misfits = [c.source for c in found if c.explicit]
             misfits += [s.text for s in statements if not s.fits(setting.group, lattice)]
-            found.append(Candidate(setting.group, f"{said} as {setting.symbol}", explicit=False, misfits=misfits))
+            found.append(Candidate(setting.group, said, explicit=False, misfits=misfits))
     if found:
         return found
     if unknown:
@@ -314,7 +320,7 @@ def _explicit(items: Items) -> list[Candidate]:
     if magnetic:
         centrings = [_without_time(text) for text in items.columns.get(MAGNETIC_CENTRINGS, []) if text]
         groups.append(product_group(magnetic, centrings))
-    sources = [f"its {len(g)} operations are those of {g.name or f'number {g.number}'}" for g in groups]
+    sources = [f"its operations are those of {group.name or f'number {group.number}'}" for group in groups]
     for text in dict.fromkeys(items.given(*HALL_SYMBOLS).values()):
         groups.append(hall_group(text))
         sources.append(f"its Hall symbol is {text!r}")

@@ -210,7 +210,8 @@ def _short(symbol: str) -> str:
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[\s_'\"]+", "", text).casefold()
+    """A symbol in small letters without blanks, and without the brackets that SHELX puts round screw axes."""
+    return re.sub(r"(?<=[2346])\(([1-5])\)", r"\1", re.sub(r"[\s_'\"]+", "", text).casefold())
 
 
 @lru_cache(maxsize=1024)
