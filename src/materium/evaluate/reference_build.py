@@ -208,14 +208,17 @@ def _energies(crystals: Sequence[Crystal], potential: Potential, *, relaxed: boo
 
 
 def _check_column(pairs: Sequence[tuple[Item, float]], potential: Potential) -> None:
-    """Refuse a column of energies that the potential does not give: of another version, say, or of relaxed cells."""
+    """Refuse a column of energies that the potential does not give: of another version, say, or of relaxed cells.
+
+    Cells of absurd volume, which have no energy here, say nothing of a column.
+    """
     if not pairs:
         return
     chosen = np.random.default_rng(SEED).choice(len(pairs), min(SAMPLE, len(pairs)), replace=False)
     found = single_points([pairs[i][0].crystal for i in chosen], potential)
     for index, energy in zip(chosen, found, strict=True):
         item, value = pairs[index]
-        if energy is None or abs(energy - value) > REPRODUCED:
+        if energy is not None and abs(energy - value) > REPRODUCED:
             raise DataError(
                 f"{item.table} has {value:.4f} eV/atom for {item.row.id} in {potential.name}_energy_per_atom and "
                 f"{potential.name} {potential.version} gives {energy}; they must agree, so remove the column"
