@@ -10,8 +10,10 @@ import pytest
 
 from materium.crystal import Crystal
 from materium.data.records import Row
+from materium.evaluate.fingerprint import fingerprint
+from materium.evaluate.novelty import Known
 from materium.serve.exports import Named, csv_cell, table
-from materium.serve.rows import read_row
+from materium.serve.rows import read_row, verdict_of
 from materium.serve.work import crystal_ids
 
 SALT = Crystal(2.82 * (1 - np.eye(3)), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17]))
@@ -50,3 +52,15 @@ def test_the_table_keeps_its_rows_and_columns() -> None:
     (cells,) = csv.DictReader(io.StringIO(text, newline=""))
     assert cells["reason"] == f"'{row.reason}"
     assert cells["formula"] == "NaCl"
+
+
+def test_the_table_says_what_the_hull_cannot_tell() -> None:
+    """What competes with elements alone is handed out as unsupported, with the reason and what is known of it."""
+    row = read_row("a", 0, SALT, Known(["a"], [fingerprint(SALT)]))
+    judged = {"energy_above_hull": -2.9, "hull_support": 0, "unsupported": True, "hull_reason": "unsupported: elements"}
+    row.verdict = verdict_of({**judged, "stable": False, "novelty": "known"})
+    (cells,) = csv.DictReader(io.StringIO(table([Named(row, SALT)]), newline=""))
+    assert (cells["unsupported"], cells["hull_support"], cells["stable"]) == ("True", "0", "False")
+    assert (cells["hull_reason"], cells["novelty"]) == ("unsupported: elements", "known")
+    assert row.novelty is not None
+    assert row.novelty.known_crystals == 1

@@ -45,13 +45,13 @@ class Metric:
     needs: tuple[str, ...] = ()
 
 
-def verdicts(row: Row, ran: Collection[str] = ()) -> dict[str, bool | None]:
+def verdicts(row: Row, ran: Collection[str] = ()) -> dict[str, bool | str | None]:
     """Return the verdicts that follow from several stages; None where one of them did not run.
 
-    `unique_final` and `novel_final` are those of the relaxed structure where there is one, else those of the structure
-    as it was made. `stable`, `metastable`: the energy above the hull is known, supported by the reference, and at most
-    0 or 0.1 eV/atom. `unsupported`: see `materium.evaluate.hull.Hull.unsupported`. `sun`, `msun`: stable or metastable,
-    and unique and novel by the final verdicts.
+    `unique_final`, `novel_final` and `novelty_final` are those of the relaxed structure where there is one, else those
+    of the structure as it was made. `stable`, `metastable`: the energy above the hull is known, supported by the
+    reference, and at most 0 or 0.1 eV/atom. `unsupported`: see `materium.evaluate.hull.Hull.unsupported`. `sun`,
+    `msun`: stable or metastable, and unique and novel by the final verdicts.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def verdicts(row: Row, ran: Collection[str] = ()) -> dict[str, bool | None]:
     return {
         "unique_final": unique,
         "novel_final": novel,
+        "novelty_final": row.get("novelty_relaxed") or row.get("novelty"),
         "unsupported": None if stable is None else bool(row.get("unsupported")),
         "stable": stable,
         "metastable": metastable,
@@ -211,7 +212,7 @@ LEMAT = {
 }
 """LeMat-GenBench's names; its own runs use other potentials and another reference, and leave the stable out of the
 metastable."""
-TALLIED = ("novelty", "relax_status", "reason", "relax_reason", "hull_reason")
+TALLIED = ("novelty_final", "relax_status", "reason", "relax_reason", "hull_reason")
 """Columns whose texts are counted."""
 GROUPS = {
     "class": "classes",

@@ -207,7 +207,7 @@ _COLUMNS = (
     "space_group",
     "energy_above_hull",
     "rmsd",
-    "novelty",
+    "novelty_final",
     "nearest_id",
     "relax_status",
 )

@@ -83,7 +83,7 @@ function judged(verdict) {
   const group = verdict.space_group_relaxed;
   return [
     ["Energy above hull", measure(verdict.energy_above_hull, 3, "eV/atom") ?? verdict.hull_reason],
-    ["Compounds it competes with", verdict.hull_support],
+    ["Competing compounds", verdict.hull_support],
     ["Stability", stability(verdict)],
     ["Relaxation", relaxation(verdict)],
     ["Energy", measure(verdict.energy, 3, "eV/atom")],
