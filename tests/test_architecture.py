@@ -20,10 +20,10 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 #   crystal -> tokens -> data -> model -> train
 #                    \-> model -> generate -> relax -> evaluate -> report -> serve -> cli
 COLUMNS = (
-    {"errors"},
+    {"errors", "heartbeat"},
     {"crystal"},
     {"texts", "io", "oxidation"},
-    {"convert", "symmetry", "properties", "elements", "extras"},
+    {"convert", "symmetry", "properties", "elements", "extras", "progress"},
     {"tokens", "refine"},
     {"data"},
     {"model"},

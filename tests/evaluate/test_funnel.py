@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -293,6 +294,24 @@ def test_cap_and_budget_end_it(judges: Judges) -> None:
     assert funnel.run(in_batches(MADE), budget=1e-9) == BUDGET
     assert len(funnel.rows) == 6
     assert funnel.seconds > 0
+
+
+def test_a_budget_ends_within_a_step_and_larger_ones_go_on_to_the_same(
+    judges: Judges, whole: Funnel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes a second further at every look: no step is waited for, and nothing of one is kept."""
+    monkeypatch.setattr("materium.evaluate.funnel.time.monotonic", itertools.count().__next__)
+    stages = set[str]()
+    for budget in range(10, 10_000, 40):
+        funnel = Funnel(judges, WIDE, tmp_path, progress=lambda stage, _, __: stages.add(stage))
+        ended = funnel.run(in_batches(MADE), budget=budget)
+        if ended == EXHAUSTED:
+            break
+        assert ended == BUDGET
+        assert budget <= funnel.seconds <= budget + 3
+    assert budget > 100
+    assert funnel.rows == whole.rows
+    assert stages == {"generate", "check", "unique", "novel", "support", "screen", "relax"}
 
 
 # --- going on ---

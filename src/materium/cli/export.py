@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.console import count_rows, make_console, make_progress, make_table
 from materium.cli.options import OutOption, QuietOption
 from materium.dft.plan import K_SPACING, PROGRAMS, TASKS, Plan
 
@@ -49,7 +49,11 @@ def export(
     table = pseudopotentials.load(pseudos) if pseudos else {}
     plan = Plan(cast("Program", to), cast("Task", task), k_spacing, table)
     with make_progress(quiet=quiet) as progress:
-        facts = folder.export(progress.track(_rows(sources), description="exporting"), out, plan)
+        facts = folder.export(
+            progress.track(_rows(sources), total=count_rows(map(_best_form, sources)), description="exporting"),
+            out,
+            plan,
+        )
     rejected = [row for row in facts if "folder" not in row]
     console = make_console(quiet=quiet)
     console.print(f"{out}: inputs of {len(facts) - len(rejected)} of {len(facts)} structures; see {out / GUIDE}")

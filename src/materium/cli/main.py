@@ -17,6 +17,7 @@ import materium
 from materium.cli.failures import explain_os_error, explain_usage_error, nearest
 from materium.cli.help import SectionedCommand, write_purposes
 from materium.errors import MateriumError
+from materium.heartbeat import Heartbeat
 
 COMMANDS = {
     "generate": ("materium.cli.generate", "generate"),
@@ -141,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     command = get_command(app)
     command.help = keep_examples(command.help or "")
-    result = command.main(arguments, prog_name="materium", standalone_mode=False)
+    words = sys.argv[1:] if arguments is None else arguments
+    with Heartbeat.beating(quiet=not {"-q", "--quiet"}.isdisjoint(words)):
+        result = command.main(arguments, prog_name="materium", standalone_mode=False)
     return result if isinstance(result, int) else 0  # typer returns the status of `typer.Exit`, 130 after Ctrl-C
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from materium.cli.conditions import with_conditions
-from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.console import count_rows, make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
 from materium.cli.threads import with_threads
 from materium.errors import DataError, MateriumError
@@ -79,7 +79,8 @@ def score(
         make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
     out.mkdir(parents=True, exist_ok=True)  # before the work: a folder that takes no files is seen at once
     with make_progress(quiet=quiet) as progress:
-        rows = list(progress.track(_scored(engine, sources, request, draws), description="scoring"))
+        scored = _scored(engine, sources, request, draws)
+        rows = list(progress.track(scored, total=count_rows(sources), description="scoring"))
     metrics = _metrics(rows, draws)
     _write(out, rows, metrics, request)
     console = make_console(quiet=quiet)

@@ -127,10 +127,10 @@ def parse_weights(text: str) -> dict[str, float]:
 
 def _fit(run: "Run", *, quiet: bool) -> dict[str, float]:
     with make_progress(quiet=quiet) as progress:
-        task = progress.add_task("training", total=1000)
+        task = progress.add_task("training", total=100, percent=True)
 
         def report(now: "Report") -> None:
             text = f"epoch {now.epoch}, loss {now.loss:.3f}"
-            progress.update(task, completed=int(1000 * now.share), description=text)
+            progress.update(task, completed=100 * now.share, description=text)
 
         return run.fit(report)

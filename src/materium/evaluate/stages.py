@@ -125,6 +125,8 @@ def run(  # noqa: PLR0913 - all but the first three have a use in every run
     jobs = _jobs(stage, sorted(items))
     left = [job for job in jobs if not journal.columns.keys() >= set(job)]
     done = sum(map(len, jobs)) - sum(map(len, left))
+    if progress is not None and left:
+        progress(stage.name, done, len(items))  # before the first chunk: it may take minutes
     for job, found in _results(stage, items, left, processes, journal):
         if len(found) != len(job):
             raise DataError(f"stage {stage.name} gave {len(found)} results for {len(job)} rows; this is a bug")

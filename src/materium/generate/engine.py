@@ -93,10 +93,11 @@ class Materium:
             On an unknown condition or an impossible value.
         """
         from materium.convert import to_structure
+        from materium.progress import tracked
 
         request = self.tuned.apply(make_request(n, seed, formula, options), options)
         structures = []
-        for written in self.samples(request):
+        for written in tracked(self.samples(request), request.total, "generating"):
             raw = self.read(written)
             refined = None if request.symmetrize is None else refine(raw, request.symmetrize)
             structure = to_structure((refined and refined.crystal) or raw)
@@ -168,10 +169,11 @@ class Materium:
         """
         from materium.convert import to_structure
         from materium.generate.complete import Completion
+        from materium.progress import tracked
 
         completion = Completion(self, next(iter(scoring.as_crystals(host))), add, n=n, **options)
         structures = []
-        for written in chain.from_iterable(completion.samples()):
+        for written in tracked(chain.from_iterable(completion.samples()), n, "completing"):
             structure = to_structure(completion.crystal(written))
             structure.properties = {"index": written.index, "log_likelihood": written.log_likelihood}
             structures.append(structure)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from materium.errors import RequestError
+from materium.errors import ConversionError, RequestError
 from materium.properties import scalar_names, table
 
 if TYPE_CHECKING:
@@ -133,10 +133,21 @@ def _bound(text: str, part: str) -> float:
 
 
 def _number(name: str, value: object) -> float:
+    if name == "space_group" and str(value).strip()[:1].isalpha():
+        return float(_space_group(str(value).strip()))
     try:
         return float(str(value))
     except ValueError as error:
         raise RequestError(f"{name} = {value!r} is no number; write it like 3.5, or a range like 1..2") from error
+
+
+def _space_group(symbol: str) -> int:
+    from materium.convert import space_group_number
+
+    try:
+        return space_group_number(symbol)
+    except ConversionError as error:
+        raise RequestError(f"space_group = {symbol!r} is neither a symbol such as Fm-3m nor a number") from error
 
 
 def parse_composition(text: str) -> list[tuple[int, int]]:
