@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,29 @@ if TYPE_CHECKING:
     from materium.evaluate.stages import Progress
 
 _STAGES = ", ".join(STAGES)
+FIGURES = {
+    "valid": "no two atoms too close, a plausible volume",
+    "unique": "equals no earlier structure",
+    "novel": "equals no structure of the reference",
+    "converged": "relaxed to the bounds",
+    "unsupported": "the reference lacks what it competes with: no verdict",
+    "stable": "on the hull or below it",
+    "metastable": "at most 0.1 eV/atom above the hull",
+    "sun": "stable, unique and novel",
+    "msun": "metastable, unique and novel",
+    "energy_above_hull": "eV/atom, mean",
+    "rmsd": "Å between structures as generated and relaxed, mean",
+    "num_sites": "atoms in the primitive cell, mean",
+}
+"""The figures that are printed, in few words; the page has all of them with their definitions."""
+COLUMNS = {
+    "id": "the best",
+    "formula": "formula",
+    "energy_above_hull": "eV/atom above hull",
+    "space_group_relaxed": "space group, relaxed",
+}
+SHOWN = 10
+"""Crystals that are printed at most."""
 
 
 @with_threads
@@ -77,6 +100,10 @@ def evaluate(
         console.print(f"{out} is finished already; nothing was written")
     _report(out, f"Evaluation of {source.name}", found, console, figures=figures)
     _print(found.metrics, console)
+    _print_best(found.rows, console)
+    console.print(
+        f"{out / 'report.html'} defines every figure and shows the crystals; {out / 'rows.parquet'} has them all"
+    )
 
 
 def _skipped(skip: str, only: str) -> frozenset[str]:
@@ -124,5 +151,21 @@ def _print(metrics: Mapping[str, Any], console: "Console") -> None:
         console.print(f"novel: {metrics['novelty']}")
     if metrics["left_out"]:
         console.print(f"{len(metrics['left_out'])} files of no known kind were not read")
-    body = [(name, *cells(one)) for name, one in metrics["metrics"].items()]
-    console.print(make_table(("", "value", "count", "95 % interval"), body))
+    figures = metrics["metrics"]
+    body = [(name, *cells(figures[name]), meaning) for name, meaning in FIGURES.items() if name in figures]
+    console.print(make_table(("", "value", "count", "95 % interval", "meaning"), body))
+
+
+def _print_best(rows: "Sequence[Mapping[str, Any]]", console: "Console") -> None:
+    """The crystals to look at first, as the page has them."""
+    from materium.report.evaluation import best
+
+    found = best(rows, SHOWN)
+    if found:
+        body = [(rank, *(_cell(row.get(name)) for name in COLUMNS)) for rank, row in enumerate(found, 1)]
+        console.print()
+        console.print(make_table(("", *COLUMNS.values()), body))
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else value

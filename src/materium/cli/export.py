@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from materium.data.records import Row
     from materium.dft.plan import Program, Task
 
+SHORT = {"qe": "quantum-espresso", "espresso": "quantum-espresso"}
+"""What people call the programs, too."""
+
 
 def export(
     sources: Annotated[
         list[Path], typer.Argument(help="Run folders, files, folders or tables of structures.", metavar="IN...")
     ],
-    to: Annotated[str, typer.Option("--to", help=f"{' or '.join(PROGRAMS)}.")],
-    task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}.")],
+    to: Annotated[str, typer.Option("--to", help=f"{' or '.join(PROGRAMS)}; {', '.join(SHORT)} for short.")],
     out: OutOption,
+    task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}.")] = TASKS[0],
     pseudos: Annotated[
         Path | None,
         typer.Option(help="JSON table of pseudopotentials, as SSSP distributes it, in place of the one that ships."),
@@ -47,7 +50,7 @@ def export(
     from materium.dft.guide import GUIDE
 
     table = pseudopotentials.load(pseudos) if pseudos else {}
-    plan = Plan(cast("Program", to), cast("Task", task), k_spacing, table)
+    plan = Plan(cast("Program", SHORT.get(to.lower(), to.lower())), cast("Task", task), k_spacing, table)
     with make_progress(quiet=quiet) as progress:
         facts = folder.export(
             progress.track(_rows(sources), total=count_rows(map(_best_form, sources)), description="exporting"),

@@ -1,5 +1,6 @@
 """`materium train`: trains a model on shards."""
 
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from materium.data.loader import Mix
 from materium.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from materium.train.loop import Report, Run
 
 ORDERS = ",".join(f"{name}={weight}" for name, weight in Mix().orders.items())
@@ -101,7 +104,7 @@ def train(
         f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
     )
     figures = _fit(run, quiet=quiet)
-    console.print(make_table(("validation", "nats"), ((name, f"{value:.4f}") for name, value in figures.items())))
+    console.print(make_table(("validation", "", "meaning"), _shown(figures)))
     console.print(f"model in {out}; try: materium generate --model {out} --out runs/mine")
 
 
@@ -125,12 +128,21 @@ def parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
+def _shown(figures: dict[str, float]) -> "Iterator[tuple[str, str, str]]":
+    """The figures of the last validation that say how good a model is; all of them are in validation.csv."""
+    loss = figures["nats_per_token"]
+    yield "loss", f"{loss:.4f}", "cross-entropy per token, nats"
+    yield "perplexity", f"{exp(loss):.2f}", "per token; lower is better"
+    yield "crystal", f"{figures['nats_per_crystal']:.2f}", "-ln p of a crystal, unconditional, nats"
+    yield "conditioned", f"{figures['told_nats_per_crystal']:.2f}", "-ln p of a crystal given all its conditions, nats"
+
+
 def _fit(run: "Run", *, quiet: bool) -> dict[str, float]:
     with make_progress(quiet=quiet) as progress:
         task = progress.add_task("training", total=100, percent=True)
 
         def report(now: "Report") -> None:
-            text = f"epoch {now.epoch}, loss {now.loss:.3f}"
+            text = f"epoch {now.epoch}, loss {now.loss:.3f}" if now.share < 1 else "validating"
             progress.update(task, completed=100 * now.share, description=text)
 
         return run.fit(report)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
-from math import sqrt
+from math import exp, sqrt
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -280,10 +280,12 @@ def _value(row: Row, name: str) -> float | None:
 
 
 def _mean(values: Sequence[float], definition: str) -> Figure:
-    """A mean with the normal interval of its error."""
-    mean = fmean(values)
-    half = Z95 * stdev(values) / sqrt(len(values)) if len(values) > 1 else None
-    interval = None if half is None else [mean - half, mean + half]
+    """A mean with the normal interval of its error, on a log scale where no value is negative."""
+    mean, interval = fmean(values), None
+    if len(values) > 1:
+        half = Z95 * stdev(values) / sqrt(len(values))
+        positive = min(values) >= 0 and mean > 0  # then a mean below 0 is impossible; for small errors both agree
+        interval = [mean * exp(-half / mean), mean * exp(half / mean)] if positive else [mean - half, mean + half]
     return {"value": mean, "median": median(values), "n": len(values), "interval": interval, "definition": definition}
 
 
