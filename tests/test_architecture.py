@@ -24,7 +24,7 @@ COLUMNS = (
     {"crystal"},
     {"texts", "io", "oxidation"},
     {"convert", "symmetry", "properties", "elements", "extras", "progress"},
-    {"tokens", "refine"},
+    {"tokens", "refine", "wyckoff"},
     {"data"},
     {"model"},
     {"train", "generate"},

@@ -130,9 +130,8 @@ def from_cif(text: str) -> Crystal:
 
 def to_cif(crystal: Crystal, name: str | None = None) -> str:
     """Return the cell as it stands as a CIF in P1, with `name` (default: the formula) as the name of its data block."""
-    reduced = _reduced(tuple(crystal.numbers.tolist()))
-    block = reduced[0] if name is None else re.sub(r"[^!-~]+", "_", name)[:74]
-    return texts.cif(_right_handed(balanced(crystal)[0]), symbols(crystal.numbers), reduced, block)
+    reduced = reduced_formula(tuple(crystal.numbers.tolist()))
+    return texts.cif(_right_handed(balanced(crystal)[0]), symbols(crystal.numbers), reduced, name or reduced[0])
 
 
 def from_poscar(text: str) -> Crystal:
@@ -247,12 +246,12 @@ def symbols(numbers: Iterable[int]) -> list[str]:
 
 def formula(crystal: Crystal) -> str:
     """Return the reduced formula in pymatgen's spelling: `SiO2`, `LiFePO4`."""
-    return _reduced(tuple(crystal.numbers.tolist()))[0]
+    return reduced_formula(tuple(crystal.numbers.tolist()))[0]
 
 
 @lru_cache(maxsize=4096)
-def _reduced(numbers: tuple[int, ...]) -> tuple[str, float]:
-    """The reduced formula of atoms, and how many times they hold it: one atom of oxygen is half an `O2`."""
+def reduced_formula(numbers: tuple[int, ...]) -> tuple[str, float]:
+    """Return the reduced formula of atoms, and how many times they hold it: one atom of oxygen is half an `O2`."""
     from pymatgen.core import Composition
 
     with _without_noble_warnings():

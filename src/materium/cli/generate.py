@@ -89,6 +89,9 @@ def generate(
     no_space_groups: Annotated[
         bool, typer.Option("--no-space-groups", help="Skip the space-group columns: faster.")
     ] = False,
+    p1: Annotated[
+        bool, typer.Option("--p1", help="CIFs in P1: all atoms of the cell as generated, without its space group.")
+    ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Crystals generated together; changes speed and memory only.")
     ] = BATCH,
@@ -139,7 +142,7 @@ def generate(
         symmetrize=symmetrize,
         **chosen,
     )
-    output = {"unique": unique, "table_only": table_only, "no_space_groups": no_space_groups}
+    output = {"unique": unique, "table_only": table_only, "no_space_groups": no_space_groups, "p1": p1}
     _run((request, chosen), out, model, device, output, batch_size=batch_size, bfloat16=bfloat16, quiet=quiet)
 
 

@@ -14,6 +14,7 @@ from materium.evaluate.hull import UNSUPPORTED
 from materium.evaluate.measure import MEASURES
 from materium.evaluate.novelty import SAME
 from materium.evaluate.verdicts import plain
+from materium.wyckoff import to_cif
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -263,7 +264,7 @@ def _write_cifs(out: Path, found: Sequence[Row]) -> None:
     shutil.rmtree(out / "cif", ignore_errors=True)  # of a search that went on: ranks have changed
     (out / "cif").mkdir()
     for row in found:
-        (out / row["cif"]).write_text(convert.to_cif(relaxed_crystal(row), row["id"]), encoding="utf-8")
+        (out / row["cif"]).write_text(to_cif(relaxed_crystal(row), row["id"]), encoding="utf-8")
 
 
 def schema(*, ranked: bool) -> pa.Schema:

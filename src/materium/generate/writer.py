@@ -119,11 +119,13 @@ class RunInfo:
     """Whether the table is all that is written, without CIFs and extxyz files."""
     no_space_groups: bool = False
     """Whether the columns of space groups stay empty: searching for them is most of what follows the sentence."""
+    p1: bool = False
+    """Whether CIFs hold the cell as it was generated in P1, and not the asymmetric unit of its space group."""
 
     @property
     def identity(self) -> dict[str, Any]:
         """Request, model, host, and what is written; of the last only what was asked for."""
-        extra = [name for name in ("unique", "table_only", "no_space_groups") if getattr(self, name)]
+        extra = [name for name in ("unique", "table_only", "no_space_groups", "p1") if getattr(self, name)]
         return {"request": self.request.to_dict(), "model": self.model, "host": self.host, "output": extra}
 
 
@@ -304,15 +306,17 @@ class RunFolder:
         temporary.replace(self.folder / "run.json")
 
     def _prepared(self, sample: Sample) -> Prepared:
-        from materium.convert import to_cif
+        from materium.wyckoff import to_cif
 
         crystal = self.read(sample)
         row = make_row(sample, crystal, self.info.request, space_groups=not self.info.no_space_groups)
+        # A completion stays in the cell of its host; where atoms overlap, moyo may take two of them for one.
+        p1 = self.info.p1 or self.info.no_space_groups or bool(self.info.host) or not row["valid"]
         texts: dict[str, tuple[str | None, str]] = {}
         for view in self.views:
             if record := view.record(row):
                 shown = crystal if record is row else crystal_of(record)
-                texts[view.cifs] = to_cif(shown, row["id"]), _frame(view, row, shown)
+                texts[view.cifs] = to_cif(shown, row["id"], p1=p1), _frame(view, row, shown)
         return Prepared(sample, row, texts)
 
     def _marked(self, one: Prepared) -> dict[str, Any]:
