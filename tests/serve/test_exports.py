@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from materium.crystal import Crystal
 from materium.data.records import Row
 from materium.evaluate.fingerprint import fingerprint
 from materium.evaluate.novelty import Known
-from materium.serve.exports import Named, csv_cell, table
-from materium.serve.rows import read_row, verdict_of
+from materium.serve.answers import Verdict
+from materium.serve.exports import Named, chosen, csv_cell, download, table
+from materium.serve.rows import read_row, structure_of, verdict_of
 from materium.serve.work import crystal_ids
 
 SALT = Crystal(2.82 * (1 - np.eye(3)), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17]))
@@ -64,3 +66,23 @@ def test_the_table_says_what_the_hull_cannot_tell() -> None:
     assert (cells["hull_reason"], cells["novelty"]) == ("unsupported: elements", "known")
     assert row.novelty is not None
     assert row.novelty.known_crystals == 1
+
+
+def test_a_zip_holds_what_was_found_out_later() -> None:
+    """Relaxed structures, and the verdict of the last job that judged a crystal; CIFs in P1 only on request."""
+    row = read_row("a", 0, SALT, None)
+    other = read_row("b", 1, SALT, None)
+    judged = row.model_copy(deep=True)
+    relaxed = structure_of(Crystal(0.98 * SALT.lattice, SALT.frac_coords, SALT.numbers))
+    first, last = (Verdict(energy_above_hull=height, stable=height == 0, relaxed=relaxed) for height in (0.5, 0.0))
+    later = [{"a": judged.model_copy(update={"verdict": one}).model_dump_json()} for one in (first, last)]
+    named = chosen([row.model_dump_json(), other.model_dump_json()], "made", later)
+    with zipfile.ZipFile(io.BytesIO(download("all", named, "zip").content)) as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert [name for name in files if "relaxed" in name] == ["relaxed/a.cif", "relaxed.extxyz"]
+    assert "_symmetry_Int_Tables_number   225\n" in files["cif/a.cif"]
+    assert "_symmetry_Int_Tables_number   225\n" in files["relaxed/a.cif"]
+    (one, two) = csv.DictReader(io.StringIO(files["table.csv"], newline=""))
+    assert (one["energy_above_hull"], one["stable"], two["stable"]) == ("0.0", "True", "")
+    assert "2 crystals, 1 of them judged, 1 with a relaxed structure" in files["README.txt"]
+    assert "_symmetry_Int_Tables_number   1\n" in download("all", named, "cif", p1=True).content.decode()

@@ -42,7 +42,7 @@ PANELS = {
     "Sampling": "guidance temperature geometry_temperature geometry_reach end_odds top_p order lattice_first",
     "Judging": "potential reference known fmax max_steps max_hull screen skip only bond_valence",
     "Training": "batch_tokens optimiser learning_rate muon_learning_rate weight_decay ema dropout",
-    "Output": "symmetrize unique table_only no_space_groups figures tensorboard quiet help",
+    "Output": "symmetrize p1 unique table_only no_space_groups figures tensorboard quiet help",
     "Computing": "model device threads processes workers batch_size bfloat16",
 }
 """Sections of options by the parameters' names; those that stand nowhere are a command's own, and come first."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from materium.serve import worker
 from materium.serve.answers import JobFacts, Progress, Refusal, SourceFile
 from materium.serve.errors import ApiError
+from materium.serve.schema import Crystals, EvaluateBody
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -186,6 +187,15 @@ class Jobs:
     def all(self) -> list[Job]:
         """Return all that are remembered, the newest first."""
         return list(reversed(self._known.values()))
+
+    def judging(self, job: Job) -> list[Job]:
+        """Return the jobs that judged crystals of this one as they were generated, the oldest first."""
+        return [
+            one
+            for one in self._known.values()
+            if isinstance(one.body, EvaluateBody) and isinstance(one.body.source, Crystals)
+            if (one.body.source.job, one.body.source.which) == (job.id, "made")
+        ]
 
     def position(self, job: Job) -> int | None:
         """Return how many jobs are before a waiting one."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -26,7 +26,7 @@ from materium.serve.answers import (
 from materium.serve.errors import ApiError
 from materium.serve.events import MEDIA, events
 from materium.serve.exports import Format
-from materium.serve.jobs import Jobs
+from materium.serve.jobs import Job, Jobs
 from materium.serve.limits import Limits
 from materium.serve.schema import AnyBody, CompleteBody, EvaluateBody, GenerateBody, ScoreBody, Which
 from materium.serve.submit import row_of, rows_of, submit
@@ -34,6 +34,14 @@ from materium.serve.submit import row_of, rows_of, submit
 PAGE = 100
 MAX_PAGE = 500
 IDS = "^[A-Za-z0-9._,-]*$"
+
+
+class Wanted(NamedTuple):
+    """Which file of crystals is asked for."""
+
+    form: Format
+    which: Which
+    p1: bool
 
 
 @dataclass
@@ -198,41 +206,48 @@ async def follow(
         return EventStream(events(here.jobs, job, last), place.pop_all())
 
 
+InP1 = Annotated[bool, Query(description="CIFs with all atoms of the cell in P1, without the space group")]
 FILE: dict[int | str, Any] = {200: {"content": {media: {} for media in exports.MEDIA.values()}}}
 
 
 @router.get("/jobs/{id}/crystals/{crystal}", responses={**FILE, **refusals(404, 422)}, response_class=Response)
-async def one(
+async def one(  # noqa: PLR0913, PLR0917 - what an address takes
     id: JobId,  # noqa: A002 - as above
     crystal: Annotated[str, Path(max_length=100)],
     here: Here,
     format: Format = "cif",  # noqa: A002 - as above
     which: Which = "made",
+    p1: InP1 = False,  # noqa: FBT002 - a query
 ) -> Response:
     """One crystal as a file."""
-    return await _file(crystal, [row_of(here.jobs.get(id), crystal)], format, which)
+    job = here.jobs.get(id)
+    return await _file(here.jobs, job, crystal, [row_of(job, crystal)], Wanted(format, which, p1))
 
 
 @router.get("/jobs/{id}/download", responses={**FILE, **refusals(404, 422)}, response_class=Response)
-async def download(
+async def download(  # noqa: PLR0913, PLR0917 - as above
     id: JobId,  # noqa: A002 - as above
     here: Here,
     format: Format = "zip",  # noqa: A002 - as above
     ids: Annotated[str, Query(max_length=20_000, pattern=IDS, description="by commas; none: all")] = "",
     which: Which = "made",
+    p1: InP1 = False,  # noqa: FBT002 - a query
 ) -> Response:
-    """Crystals of a job as one file."""
+    """Crystals of a job as one file, with the verdicts of the jobs that judged them."""
     job = here.jobs.get(id)
     rows = rows_of(job, [name for name in ids.split(",") if name] or None)
-    return await _file(f"materium-{job.id[:8]}", rows, format, which)
+    return await _file(here.jobs, job, f"materium-{job.id[:8]}", rows, Wanted(format, which, p1))
 
 
-async def _file(stem: str, rows: list[str], form: Format, which: Which) -> Response:
+async def _file(jobs: Jobs, job: Job, stem: str, rows: list[str], wanted: Wanted) -> Response:
+    """Rows under a name as a file; completions stay in the cell of their host."""
+    judged = [{name: one.rows[place] for name, place in one.places.items()} for one in jobs.judging(job)]
     try:
-        named = await run_in_threadpool(exports.chosen, rows, which)
+        named = await run_in_threadpool(exports.chosen, rows, wanted.which, judged)
     except MateriumError as error:
         raise ApiError("not_found", str(error)) from error
-    return _attachment(await run_in_threadpool(exports.download, stem, named, form))
+    p1 = wanted.p1 or job.kind == "complete"
+    return _attachment(await run_in_threadpool(exports.download, stem, named, wanted.form, p1=p1))
 
 
 @router.get("/jobs/{id}/source", responses={**FILE, **refusals(404, 422)}, response_class=Response)
