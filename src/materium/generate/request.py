@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from types import MappingProxyType
@@ -248,8 +249,8 @@ def _whole_range(name: str, given: object) -> tuple[int, int] | None:
     if given is None:
         return None
     words = str(given).split("..") if isinstance(given, str | int) else [str(one) for one in given]  # type: ignore[attr-defined]
-    if not all(word.strip().isdecimal() for word in words) or len(words) > 2:
-        raise RequestError(f"{name} = {given} is no whole number or range; write it like 2 or 1..4")
+    if not all(re.fullmatch(r"\s*[0-9]{1,6}\s*", word) for word in words) or len(words) > 2:
+        raise RequestError(f"{name} = {str(given)[:40]} is no whole number or range; write it like 2 or 1..4")
     low, high = int(words[0]), int(words[-1])
     _require(name, given, 1 <= low <= high, "whole numbers from 1 on, the smaller first, like 1..4")
     return low, high

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from materium.model.conditions import Conditions
     from materium.model.config import Seen
 
+MAX_ATOMS = 10_000
+"""Atoms of one element in a formula; no crystal that the model could write comes near it."""
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Atomic numbers with counts, by atomic number."""
 Value: TypeAlias = float | str
@@ -127,16 +129,23 @@ def _range(text: str) -> Range | None:
 
 def _bound(text: str, part: str) -> float:
     try:
-        return float(part)
+        return _float(part)
     except ValueError as error:
         raise RequestError(f"{text!r} is no range; write it like 1..2, >5 or <3") from error
+
+
+def _float(text: str) -> float:
+    """A number in the digits 0 to 9; Python's `float` reads those of all scripts."""
+    if not text.isascii():
+        raise ValueError(text)
+    return float(text)
 
 
 def _number(name: str, value: object) -> float:
     if name == "space_group" and str(value).strip()[:1].isalpha():
         return float(_space_group(str(value).strip()))
     try:
-        return float(str(value))
+        return _float(str(value))
     except ValueError as error:
         raise RequestError(f"{name} = {value!r} is no number; write it like 3.5, or a range like 1..2") from error
 
@@ -165,11 +174,15 @@ def parse_composition(text: str) -> list[tuple[int, int]]:
 def _pairs(text: str) -> Pairs:
     from pymatgen.core import Composition, Element
 
+    if not text.isascii():
+        raise RequestError(f"{text!r} is no formula; write it in plain letters and digits, like LiFePO4")
     try:
         amounts = Composition(text.replace("-", "")).get_el_amt_dict()
         pairs = sorted((Element(symbol).Z, amount) for symbol, amount in amounts.items())
     except (ValueError, KeyError) as error:
         raise RequestError(f"{text!r} is no formula; write it like LiFePO4") from error
+    if any(amount > MAX_ATOMS for _, amount in pairs):
+        raise RequestError(f"{text!r} counts too many atoms; at most {MAX_ATOMS} of an element are taken")
     if not pairs or any(amount != int(amount) for _, amount in pairs) or re.search(r"[A-Za-z]0+(?!\d)", text):
         raise RequestError(f"{text!r} needs whole numbers of atoms; write it like LiFePO4")
     return tuple((z, int(amount)) for z, amount in pairs)

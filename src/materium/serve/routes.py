@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import ValidationError, WrapValidator
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
@@ -34,6 +36,10 @@ from materium.serve.submit import row_of, rows_of, submit
 PAGE = 100
 MAX_PAGE = 500
 IDS = "^[A-Za-z0-9._,-]*$"
+
+
+UNCHECKED = WrapValidator(lambda given, _: given)
+"""Marks a body that is described as its type and comes as JSON; `_begun` checks it, off the event loop."""
 
 
 class Wanted(NamedTuple):
@@ -126,30 +132,39 @@ async def presets() -> Presets:
 
 
 @router.post("/generate", status_code=202, responses={**STREAMED, **BODY}, response_model=JobAnswer)
-async def generate(body: GenerateBody, here: Here, accept: Accept = "") -> Response:
+async def generate(body: Annotated[GenerateBody, UNCHECKED], here: Here, accept: Accept = "") -> Response:
     """Write crystals."""
-    return await _begun(here, body, accept)
+    return await _begun(here, GenerateBody, body, accept)
 
 
 @router.post("/complete", status_code=202, responses={**STREAMED, **BODY}, response_model=JobAnswer)
-async def complete(body: CompleteBody, here: Here, accept: Accept = "") -> Response:
+async def complete(body: Annotated[CompleteBody, UNCHECKED], here: Here, accept: Accept = "") -> Response:
     """Complete a structure: the host's atoms stay, a formula is put in."""
-    return await _begun(here, body, accept)
+    return await _begun(here, CompleteBody, body, accept)
 
 
 @router.post("/score", status_code=202, responses={**STREAMED, **BODY}, response_model=JobAnswer)
-async def score(body: ScoreBody, here: Here, accept: Accept = "") -> Response:
+async def score(body: Annotated[ScoreBody, UNCHECKED], here: Here, accept: Accept = "") -> Response:
     """Tell how likely the model holds structures."""
-    return await _begun(here, body, accept)
+    return await _begun(here, ScoreBody, body, accept)
 
 
 @router.post("/evaluate", status_code=202, responses={**STREAMED, **BODY}, response_model=JobAnswer)
-async def evaluate(body: EvaluateBody, here: Here, accept: Accept = "") -> Response:
+async def evaluate(body: Annotated[EvaluateBody, UNCHECKED], here: Here, accept: Accept = "") -> Response:
     """Judge structures: validity, uniqueness, novelty, and if asked for relaxation and energy above hull."""
-    return await _begun(here, body, accept)
+    return await _begun(here, EvaluateBody, body, accept)
 
 
-async def _begun(here: Server, body: AnyBody, accept: str) -> Response:
+def _checked(kind: type[AnyBody], given: object) -> AnyBody:
+    """The body that came as JSON; raises `RequestValidationError`."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from error
+
+
+async def _begun(here: Server, kind: type[AnyBody], given: object, accept: str) -> Response:
+    body = await run_in_threadpool(_checked, kind, given)
     if MEDIA in accept:
         with ExitStack() as place:
             place.enter_context(here.one_more_stream())  # before the job is queued, which a refusal must not leave

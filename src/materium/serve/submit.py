@@ -15,6 +15,7 @@ from materium.serve import calls, catalogue, exports, sources
 from materium.serve.errors import ApiError
 from materium.serve.jobs import Job
 from materium.serve.schema import MAX_SEED, CompleteBody, EvaluateBody, GenerateBody, ScoreBody, Upload
+from materium.serve.wording import label, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ async def submit(jobs: Jobs, body: AnyBody) -> Job:
 
 def _check_count(count: int, limits: Limits) -> None:
     if count > limits.crystals:
-        message = f"{count} crystals are asked for; at most {limits.crystals} are written by one job"
+        message = f"{label('n')}: {count} crystals are asked for; at most {limits.crystals} are written by one job"
         raise ApiError("bad_request", message, "n")
 
 
@@ -68,7 +69,8 @@ def _check_constraints(body: GenerateBody, facts: Mapping[str, Any]) -> None:
         for cell in request.cells:
             constraints_of(request, cell, vocab, facts["max_sites"])
     except MateriumError as error:
-        raise ApiError("bad_request", str(error)) from error
+        wrong = worded(str(error))
+        raise ApiError("bad_request", wrong.message, wrong.field or None) from error
 
 
 def _with_seed(body: AnyBody) -> AnyBody:
