@@ -24,7 +24,7 @@ COLUMNS = (
     {"crystal"},
     {"texts", "io", "oxidation"},
     {"convert", "symmetry", "properties", "elements", "extras", "progress"},
-    {"tokens", "refine", "wyckoff"},
+    {"tokens", "refine", "wyckoff", "keywords", "structures"},
     {"data"},
     {"model"},
     {"train", "generate"},

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from materium.data.records import Row
     from materium.evaluate.hull import Hull
-    from materium.evaluate.inputs import Inputs
+    from materium.evaluate.inputs import Inputs, Source
     from materium.evaluate.stages import Columns, Progress
     from materium.relax.potential import Potential
 
@@ -120,7 +120,7 @@ class Evaluation:
 
 
 def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
-    source: str | Path | Iterable[Crystal | Row],
+    source: Source,
     out: str | Path | None = None,
     settings: Settings | None = None,
     *,
@@ -133,6 +133,8 @@ def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
 
     Parameters
     ----------
+    source
+        As in `materium.evaluate.inputs.read_inputs`.
     out
         Folder for `rows.parquet`, `metrics.json`, `relaxed.extxyz` and `lemat.csv`; without it nothing is written. A
         stopped evaluation goes on; a finished one of the same input and settings is returned as it is.
