@@ -45,7 +45,7 @@ def data() -> None:
 
     Example:
 
-        materium data info crystals.csv
+        materium data example crystals.csv
     """
 
 
@@ -101,6 +101,22 @@ def convert(
     console.print(f"{target}: {census.readable} of {census.rows} rows")
     if census.rejected:
         console.print(_rejection_table(census))
+
+
+@app.command()
+def example(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Write the textbook crystals that come with the package: a small table to try the other commands on.
+
+    Example:
+
+        materium data example crystals.csv
+    """
+    from materium.data.example import example_table
+
+    convert(example_table(), target, quiet=quiet)
 
 
 @dataclass
