@@ -15,6 +15,7 @@ import pytest
 from materium import convert
 from materium.cli.conditions import option_flag
 from materium.crystal import Crystal
+from materium.extras import install_command
 from materium.generate.request import Request
 from materium.model.folder import default_model, read_config
 from materium.properties import table
@@ -251,7 +252,7 @@ def test_without_chgnet_relaxing_is_one_clear_refusal(client: TestClient, monkey
     monkeypatch.setattr("materium.serve.submit.find_spec", lambda _: None)
     source = {"files": [{"name": "a.cif", "text": "data_a"}]}
     error = refused(client.post("/evaluate", json={"source": source}), 501, "not_installed")
-    assert "pip install 'materium[chgnet]'" in error["message"]
+    assert install_command("chgnet") in error["message"]
     begin(client, "evaluate", {"source": source, "relax": False})
 
 

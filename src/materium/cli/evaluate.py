@@ -134,11 +134,11 @@ def _bars(*, quiet: bool) -> "Iterator[Progress]":
 def _report(out: Path, title: str, found: "Evaluation", console: "Console", *, figures: bool) -> None:
     """The page, unless it is there: it comes from the rows, so that the same command makes up for a lost one."""
     from materium.report.evaluation import write_evaluation
-    from materium.report.section import NO_PLOTS
+    from materium.report.section import no_plots
 
     page, folder = out / "report.html", out / "figures" if figures else None
     if (figures or not page.exists()) and not write_evaluation(page, title, found.rows, found.metrics, folder):
-        console.print(f"report.html: {NO_PLOTS}")
+        console.print(f"report.html: {no_plots()}")
 
 
 def _print(metrics: Mapping[str, Any], console: "Console") -> None:

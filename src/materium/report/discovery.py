@@ -9,7 +9,7 @@ from materium.evaluate.funnel import relaxed_crystal
 from materium.report import charts, overview
 from materium.report.charts import Step
 from materium.report.html import contents, escaped, section_of, table_of, write_page
-from materium.report.section import NO_PLOTS, Section, drawn, links, panels, write_files
+from materium.report.section import Section, drawn, links, no_plots, panels, write_files
 from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _stages(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _without_plots(metrics: Mapping[str, Any]) -> str:
-    notes = "".join(f'<p class="note">{escaped(text)}</p>\n' for text in (_ended(metrics), NO_PLOTS))
+    notes = "".join(f'<p class="note">{escaped(text)}</p>\n' for text in (_ended(metrics), no_plots()))
     return section_of("funnel", "The funnel", table_of(HEAD, _stages(metrics), "text") + notes)
 
 

@@ -11,7 +11,7 @@ from materium.report import charts, overview
 from materium.report.charts import Step
 from materium.report.html import contents, escaped, section_of, table_of, write_page
 from materium.report.rows import percent
-from materium.report.section import NO_PLOTS, Section, links, panels, write_files
+from materium.report.section import Section, links, no_plots, panels, write_files
 from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def write_evaluation(
         _figures(metrics),
         _gallery(rows, metrics, viewer),
         panels(found),
-        "" if able else f'<p class="note">{escaped(NO_PLOTS)}</p>\n',
+        "" if able else f'<p class="note">{escaped(no_plots())}</p>\n',
         _groups(metrics),
         _distributions(metrics),
         _failures(rows, metrics),

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from materium.errors import MateriumError
 from materium.evaluate.reference import DEFAULT
+from materium.extras import install_command
 from materium.generate.constraints import constraints_of
 from materium.serve import calls, catalogue, exports, sources
 from materium.serve.errors import ApiError
@@ -47,7 +48,7 @@ async def submit(jobs: Jobs, body: AnyBody) -> Job:
     elif isinstance(body, CompleteBody):
         _check_count(body.n, jobs.limits)
     elif isinstance(body, EvaluateBody) and body.relax and find_spec(DEFAULT) is None:
-        raise ApiError("not_installed", f"relaxing needs CHGNet; install it with: pip install 'materium[{DEFAULT}]'")
+        raise ApiError("not_installed", f"relaxing needs CHGNet; install it with: {install_command(DEFAULT)}")
     drawn = _with_seed(body)
     files = () if isinstance(drawn, GenerateBody) else await run_in_threadpool(_files, jobs, drawn)
     job = Job(KINDS[type(drawn)], drawn, _shown(drawn, files), files)

@@ -18,6 +18,7 @@ from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
 from materium.data.prepare import options_for, read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
+from materium.extras import install_command
 from materium.model.checkpoint import load_checkpoint, save_model
 from materium.model.conditions import Conditions, layout_id
 from materium.model.device import has_bfloat16
@@ -304,7 +305,7 @@ def _event_writer(out: Path, step: int) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TrainingError(
-            "TensorBoard is not installed; pip install 'materium[train]', or leave its log out"
+            f"TensorBoard is not installed; {install_command('train')}, or leave its log out"
         ) from error
     return SummaryWriter(out / "tensorboard", purge_step=step + 1)
 
