@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import materium
 from documents import MADE, ROOT, SUBSTITUTIONS, Command, blocks, commands, missing, run, skip_if_impossible
 
 if TYPE_CHECKING:
@@ -50,7 +51,25 @@ def test_nothing_is_left_to_fill() -> None:
 
 
 def test_file_tree_is_the_real_one() -> None:
-    (tree,) = (block.text for block in blocks(README) if block.language == "text" and "src/materium/" in block.text)
-    printed = set(re.findall(r"[\w]+\.py\b", tree))
-    hidden = {"__init__.py", "__main__.py"}
-    assert printed == {file.name for file in (ROOT / "src" / "materium").rglob("*.py")} - hidden
+    """By paths: several folders have files of the same name."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (tree,) = (block.text for block in blocks(page) if block.language == "text" and "src/materium/" in block.text)
+    folder, printed = "", []
+    for line in tree.splitlines():
+        if found := re.match(r"^ {0,2}([\w/]+/)? *(?=\S)", line) if not line.startswith("   ") else None:
+            folder = found[1] or ""
+        printed += [folder + name for name in re.findall(r"\w+\.py\b", line)]
+    package = ROOT / "src" / "materium"
+    files = [file.relative_to(package).as_posix() for file in package.rglob("*.py") if not file.name.startswith("__")]
+    assert sorted(printed) == sorted(files)
+
+
+def test_links_of_the_pages_at_the_top_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
+        page = (ROOT / name).read_text(encoding="utf-8")
+        links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page) if not link.startswith("http")]
+        assert not [link for link in links if not (ROOT / link).exists()], name
+
+
+def test_citation_is_of_this_version() -> None:
+    assert f"version: {materium.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
