@@ -11,9 +11,7 @@ import sqlite3
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from functools import cache, lru_cache, partial
-from io import StringIO
-from itertools import islice
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -21,7 +19,11 @@ import numpy as np
 from materium import texts
 from materium.crystal import Crystal
 from materium.errors import ConversionError, CrystalError, MateriumError, unknown_element
-from materium.io import cif
+from materium.io import cif, extxyz, files
+from materium.io.parsing import parsing
+from materium.io.poscar import read_poscar
+from materium.io.sites import check_occupancies, check_occupancy, fractional, integer_states
+from materium.io.space_groups import parse_space_group
 from materium.oxidation import balanced
 
 if TYPE_CHECKING:
@@ -37,21 +39,6 @@ if TYPE_CHECKING:
     Loader = Callable[[], tuple[Crystal, Facts]]
     """Reads one structure when it is called, or raises `MateriumError`: a bad frame spoils no other."""
 
-_UNREADABLE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    UserWarning,
-    ValueError,
-    sqlite3.Error,
-)
-"""What the parsers of pymatgen and ASE raise on text that is cut short or mangled; they have no type of their own."""
-
 
 def from_structure(structure: Structure) -> Crystal:
     """Return a pymatgen structure as a crystal, with its oxidation states if every site has an integer one.
@@ -66,7 +53,7 @@ def from_structure(structure: Structure) -> Crystal:
     _check_periodic(structure.lattice.pbc)
     species = [_only_species(i, site.species) for i, site in enumerate(structure)]
     numbers = atomic_numbers([_symbol(one) for one in species])
-    states = _integer_states([getattr(one, "oxi_state", None) for one in species])
+    states = integer_states([getattr(one, "oxi_state", None) for one in species])
     frac = structure.frac_coords.reshape(-1, 3)  # of an empty structure pymatgen gives the shape (0,)
     return Crystal(structure.lattice.matrix, frac, numbers, states).check_distances()
 
@@ -85,7 +72,7 @@ def from_structure_dict(data: Mapping[str, Any]) -> Crystal:
     """Return a crystal from the dictionary that pymatgen's `Structure.as_dict` makes; raises as `from_structure`."""
     from pymatgen.core import Structure
 
-    with _parsing("pymatgen structure"):
+    with parsing("pymatgen structure"):
         # The sites' properties are left out: pymatgen would import whatever module they name.
         sites = [{"species": site["species"], "abc": site["abc"]} for site in data["sites"]]
         structure = Structure.from_dict({"lattice": data["lattice"], "sites": sites}) if sites else None
@@ -105,11 +92,10 @@ def from_atoms(atoms: Atoms) -> Crystal:
         If the crystal is empty, flat, not finite, has an unknown element, or atoms closer than 0.5 Å.
     """
     _check_periodic(atoms.pbc)
-    for kinds in atoms.info.get("occupancy", {}).values():
-        _check_occupancy(kinds)
+    check_occupancies(atoms.info.get("occupancy"), atoms.arrays.get("occupancy"))
     states = atoms.arrays.get("oxidation_states")
-    frac = atoms.get_scaled_positions(wrap=False)  # type: ignore[no-untyped-call] # ASE is typed in parts
-    known = None if states is None else _integer_states(states.tolist())
+    frac = fractional(atoms.positions, atoms.cell.array)
+    known = None if states is None else integer_states(states.tolist())
     return Crystal(atoms.cell.array, frac, atoms.numbers, known).check_distances()
 
 
@@ -136,13 +122,7 @@ def to_cif(crystal: Crystal, name: str | None = None) -> str:
 
 def from_poscar(text: str) -> Crystal:
     """Return the crystal of a POSCAR that names its elements; raises as `from_cif`."""
-    from pymatgen.io.vasp.inputs import Poscar
-
-    with _parsing("POSCAR") as caught:
-        structure = Poscar.from_str(text, read_velocities=False).structure
-    if any("cannot be determined" in str(warning.message) for warning in caught):
-        raise ConversionError("POSCAR names no elements; put a line with their symbols above the line of counts")
-    return from_structure(structure)
+    return from_structure(read_poscar(text))
 
 
 def to_poscar(crystal: Crystal, comment: str | None = None) -> str:
@@ -154,30 +134,43 @@ def to_poscar(crystal: Crystal, comment: str | None = None) -> str:
 
 def from_extxyz(text: str) -> tuple[Crystal, Facts]:
     """Return the crystal of one extxyz frame, and the values of its comment line; raises as `from_atoms`."""
-    from ase.io.extxyz import read_xyz
+    frame = extxyz.read_frame(text)
+    _check_periodic(frame.pbc)
+    check_occupancies(frame.info.get("occupancy"), frame.columns.get("occupancy"))
+    states = frame.columns.get("oxidation_states")
+    return Crystal(
+        frame.lattice,
+        fractional(frame.positions, frame.lattice),
+        _frame_numbers(frame),
+        None if states is None else integer_states(states),
+    ).check_distances(), frame.info
 
-    with _parsing("extxyz frame"):
-        try:
-            atoms = next(read_xyz(StringIO(text), 0))
-        except KeyError as error:  # ASE looks symbols up in a dictionary
-            raise unknown_element(str(error.args[0])) from error
-    return from_atoms(atoms), {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
+
+def _frame_numbers(frame: extxyz.Frame) -> NDArray[Any]:
+    """Atomic numbers of a frame's species, its column `Z`, or both if they agree; ASE writes symbols in any case."""
+    given = frame.columns.get("Z") or frame.columns.get("numbers")
+    numbers = None if given is None else extxyz.floats(given, 1).ravel()
+    if frame.symbols is None:
+        if numbers is None:
+            raise ConversionError("unreadable extxyz frame: Properties name neither species nor Z")
+        return numbers  # Crystal brings them to integers
+    known = atomic_numbers([str(symbol).capitalize() for symbol in frame.symbols])
+    if numbers is not None and not np.array_equal(numbers, known):
+        raise ConversionError("unreadable extxyz frame: species and Z name different elements; one of them is wrong")
+    return known
 
 
-def split_extxyz(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the frames of an extxyz stream, one text each; from a line on that is no count, the rest is one frame."""
-    stream = iter(lines)
-    for head in stream:
-        if head.strip():
-            body = islice(stream, int(head) + 1) if head.strip().isdecimal() else stream
-            yield "".join([head, *body])
+split_extxyz = extxyz.split_frames
 
 
 def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object]) -> None:
-    """Append one frame to an open file, in a single write; entries of `info` that are None are left out."""
-    known = {name: value for name, value in {**info, "pbc": "T T T"}.items() if value is not None}
-    words = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in known.items()}
-    file.write(texts.extxyz(balanced(crystal)[0], symbols(crystal.numbers), _comment(words)))
+    """Append one frame to an open file, in a single write; entries of `info` that are None are left out.
+
+    Names to which readers give a meaning of their own come out with `_label` behind them; see `extxyz.RESERVED`.
+    """
+    known = extxyz.without_reserved({name: value for name, value in info.items() if value is not None})
+    words = {name: extxyz.as_value(value) if isinstance(value, str) else value for name, value in known.items()}
+    file.write(texts.extxyz(balanced(crystal)[0], symbols(crystal.numbers), _comment({**words, "pbc": "T T T"})))
 
 
 def file_kind(path: Path) -> str | None:
@@ -212,7 +205,7 @@ def read_file(path: Path) -> list[Crystal]:
     try:
         return [load()[0] for load in frames(path)]
     except MateriumError as error:
-        raise ConversionError(f"{path}: {error}") from error
+        raise ConversionError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def database_ids(path: Path) -> list[int]:
@@ -258,15 +251,12 @@ def reduced_formula(numbers: tuple[int, ...]) -> tuple[str, float]:
         return Composition(Counter(symbols(numbers))).get_reduced_formula_and_factor()
 
 
-@cache
 def space_group_number(symbol: str) -> int:
-    """Return the international number of a space-group symbol such as `Fm-3m`; raises `ConversionError` on others."""
-    from pymatgen.symmetry.groups import SpaceGroup
-
-    try:
-        return int(SpaceGroup(symbol).int_number)
-    except ValueError as error:
-        raise ConversionError(f"unknown space group: {symbol!r}; a number from 1 to 230 is always right") from error
+    """Return the number of a space group in any usual spelling, such as `Fm-3m`; raises `ConversionError` on others."""
+    number = parse_space_group(symbol)
+    if number is None:
+        raise ConversionError(f"unknown space group: {symbol[:40]!r}; a number from 1 to 230 is always right")
+    return number
 
 
 @contextmanager
@@ -277,36 +267,14 @@ def _without_noble_warnings() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _parsing(what: str) -> Iterator[list[warnings.WarningMessage]]:
-    """Collect a parser's warnings, and turn what it raises on a mangled text into one line."""
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield caught
-    except MateriumError:
-        raise
-    except _UNREADABLE as error:
-        detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        detail = " ".join(detail.split()).rstrip(".")
-        detail = detail[:160] or type(error).__name__
-        raise ConversionError(f"unreadable {what}: {detail}; a whole and valid one is needed") from error
-
-
 def _check_periodic(directions: Sequence[bool]) -> None:
     if not all(directions):
         count = sum(map(bool, directions))
         raise ConversionError(f"not a crystal: periodic in {count} of 3 directions; all three, and a cell, are needed")
 
 
-def _check_occupancy(kinds: Mapping[Any, float]) -> None:
-    if list(kinds.values()) != [1]:
-        held = " ".join(f"{kind}{amount:g}" for kind, amount in kinds.items())
-        raise ConversionError(f"disordered site: it holds {held}; every site must be one whole atom, so order it first")
-
-
 def _only_species(index: int, composition: Mapping[Any, float]) -> object:
-    _check_occupancy({f"(site {index}) {kind}": amount for kind, amount in composition.items()})
+    check_occupancy({f"(site {index}) {kind}": amount for kind, amount in composition.items()})
     return next(iter(composition))
 
 
@@ -314,11 +282,6 @@ def _symbol(species: object) -> str:
     """The name and not the symbol of the element: pymatgen gives deuterium the symbol H."""
     element = getattr(species, "element", None) or species
     return str(getattr(element, "name", None) or getattr(element, "symbol", element))
-
-
-def _integer_states(states: Sequence[float | None]) -> NDArray[np.int64] | None:
-    known = [state for state in states if state is not None and float(state).is_integer()]
-    return np.array(known, dtype=np.int64) if len(known) == len(states) and any(known) else None
 
 
 def _right_handed(crystal: Crystal) -> Crystal:
@@ -337,23 +300,12 @@ def _comment(info: dict[str, Any]) -> str:
     return str(key_val_dict_to_str(info))  # type: ignore[no-untyped-call]
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConversionError(f"cannot open {path.name}: {error.strerror}") from error
-
-
 def _text_frames(parse: Callable[[str], Crystal], path: Path) -> Iterator[Loader]:
-    yield lambda: (parse(_read_text(path)), {})
+    yield lambda: (parse(files.read_text(path)), {})
 
 
 def _extxyz_frames(path: Path) -> Iterator[Loader]:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            yield from (partial(from_extxyz, frame) for frame in split_extxyz(lines))
-    except OSError as error:
-        raise ConversionError(f"cannot open {path.name}: {error.strerror}") from error
+    return (partial(from_extxyz, frame) for frame in split_extxyz(files.read_lines(path)))
 
 
 def _database_frames(path: Path) -> Iterator[Loader]:
@@ -367,7 +319,7 @@ def _database_frames(path: Path) -> Iterator[Loader]:
 def _from_database(get: Callable[..., Any], key: int) -> tuple[Crystal, Facts]:
     from ase import Atoms
 
-    with _parsing("row of the ASE database"):
+    with parsing("row of the ASE database"):
         row = get(id=key)
         # Neither the constraints nor the calculator are needed, and decoding them would import what they name.
         atoms = Atoms(row.numbers, positions=row.positions, cell=row.cell, pbc=row.pbc)

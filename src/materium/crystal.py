@@ -13,7 +13,7 @@ import numpy as np
 from materium.errors import CrystalError, OverlapError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -24,6 +24,14 @@ MIN_VOLUME = 0.1
 """Å³ per cell; a cell below it is flat."""
 MAX_VECTOR = 1e5
 """Å; a cell with a longer vector is a slip of the pen, and reducing it takes minutes."""
+MAX_SITES = 2000
+"""Sites of a cell; pairs of sites, which distances and symmetry are found from, are two million then."""
+MAX_FRACTION = 1e6
+"""Of a cell vector; what lies farther outside of the cell has lost the digits that say where in it."""
+MAX_INTEGER = 1e9
+"""Of atomic numbers and states, before they are looked at one by one."""
+MAX_OXIDATION_STATE = 9
+"""The highest known is that of iridium in IrO4+."""
 VOLUME_PER_ATOM = (3.0, 250.0)
 """Å³; outside of it a structure is not called valid. The training crystals lie within."""
 GRAMS_PER_CM3 = 1.66053906660
@@ -43,14 +51,14 @@ class Crystal:
     numbers
         Atomic numbers, shape (n,), 1 to 118.
     oxidation_states
-        Integer formal charges, shape (n,), or None where they are not known.
+        Integer formal charges from -9 to 9, shape (n,), or None where they are not known.
 
     Raises
     ------
     CrystalError
-        On a wrong shape, a value that is not finite, no atoms, an unknown element, a flat cell or one beyond all
-        measure. Distances are checked by `check_distances`, since what a model writes must be held before it can be
-        judged.
+        On a wrong shape, a value that is not finite, no atoms or too many, an unknown element, an oxidation state that
+        no element has, a flat cell or one beyond all measure. Distances are checked by `check_distances`, since what a
+        model writes must be held before it can be judged.
     """
 
     lattice: NDArray[np.float64]
@@ -64,6 +72,8 @@ class Crystal:
         numbers = _integers("numbers", self.numbers)
         if numbers.size == 0:
             raise CrystalError("crystal has no atoms; at least one site is needed")
+        if numbers.size > MAX_SITES:
+            raise CrystalError(f"crystal has {numbers.size} sites; at most {MAX_SITES} are read, give a smaller cell")
         frac = _wrap(_finite("frac_coords", self.frac_coords, (numbers.size, 3)))
         unknown = numbers[(numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)]
         if unknown.size:
@@ -82,6 +92,11 @@ class Crystal:
             states = _integers("oxidation_states", self.oxidation_states)
             if states.shape != numbers.shape:
                 raise CrystalError(f"oxidation_states has {states.size} entries for {numbers.size} sites")
+            if (highest := np.abs(states).max()) > MAX_OXIDATION_STATE:
+                raise CrystalError(
+                    f"oxidation state {states[np.abs(states) == highest][0]} is beyond all known ones; "
+                    f"-{MAX_OXIDATION_STATE} to {MAX_OXIDATION_STATE} are read, leave the states out or mend them"
+                )
             self._set("oxidation_states", states)
 
     def _set(self, name: str, value: NDArray[np.generic]) -> None:
@@ -205,12 +220,17 @@ def _integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(value)
     if array.ndim != 1:
         raise CrystalError(f"{name} has shape {array.shape}; one value per site is needed")
-    if array.size and not np.array_equal(array, np.round(array.astype(np.float64))):
+    rounded = np.round(array.astype(np.float64))
+    if not np.array_equal(array, rounded):
         raise CrystalError(f"{name} must be integers, got {array.dtype} values")
+    if array.size and np.abs(rounded).max() > MAX_INTEGER:
+        raise CrystalError(f"{name} holds {rounded[np.abs(rounded).argmax()]:.3g}; no atom has such a number")
     return array.astype(np.int64)
 
 
 def _wrap(frac: NDArray[np.float64]) -> NDArray[np.float64]:
+    if (farthest := np.abs(frac).max(initial=0.0)) > MAX_FRACTION:
+        raise CrystalError(f"a site lies {farthest:.3g} cell vectors away; its place in the cell is not known")
     wrapped = frac - np.floor(frac)
     wrapped[wrapped >= 1] = 0.0  # -1e-17 wraps to exactly 1
     return wrapped
@@ -219,10 +239,24 @@ def _wrap(frac: NDArray[np.float64]) -> NDArray[np.float64]:
 _IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
 
 
+PAIRS_AT_ONCE = 1 << 16
+"""Pairs of sites whose distances are in memory together: 15 MB."""
+
+
 @lru_cache(maxsize=64)
-def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The two indices of each pair of so many sites."""
-    return np.triu_indices(count, 1)
+def _few_pairs(count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    return [np.triu_indices(count, 1)]
+
+
+def _pairs(count: int) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The two indices of each pair of so many sites, in blocks."""
+    if count * (count - 1) // 2 <= PAIRS_AT_ONCE:
+        return _few_pairs(count)
+    rows = max(PAIRS_AT_ONCE // count, 1)
+    ends = ((start, min(start + rows, count)) for start in range(0, count, rows))
+    # of a block of rows, also pairs with sites before it: a site with itself is left out, nothing else needs to be
+    blocks = (np.divmod(np.arange(start * count, end * count), count) for start, end in ends)
+    return ((first[first != second], second[first != second]) for first, second in blocks)
 
 
 def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> float:
@@ -240,9 +274,11 @@ def _shortest_distance(lattice: NDArray[np.float64], frac: NDArray[np.float64]) 
     metric = lattice @ lattice.T
     image_squares = ((_IMAGES @ metric) * _IMAGES).sum(1)
     own = float(image_squares[_IMAGES.any(1)].min())
-    first, second = _pairs(len(frac))
-    offsets = frac[first] - frac[second]
-    offsets -= np.round(offsets)
-    skewed = offsets @ metric
-    squares = (skewed * offsets).sum(1)[:, None] + 2 * skewed @ _IMAGES.T + image_squares
-    return float(np.sqrt(max(min(own, squares.min(initial=np.inf)), 0.0)))
+    least = own
+    for first, second in _pairs(len(frac)):
+        offsets = frac[first] - frac[second]
+        offsets -= np.round(offsets)
+        skewed = offsets @ metric
+        squares = (skewed * offsets).sum(1)[:, None] + 2 * skewed @ _IMAGES.T + image_squares
+        least = min(least, squares.min(initial=np.inf))
+    return float(np.sqrt(max(least, 0.0)))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+HYDROGEN_ISOTOPES = {"D": "deuterium", "T": "tritium"}
+
 
 class MateriumError(ValueError):
     """Base of every error that wrong input raises; the command line prints it and exits with status 2."""
@@ -49,8 +51,10 @@ class TrainingError(MateriumError):
 
 def unknown_element(name: str) -> ConversionError:
     """Return the error for a symbol that is none of an element from hydrogen to oganesson."""
-    advice = "write hydrogen's isotopes as H" if name in ("D", "T") else "an element's symbol from H to Og is needed"
-    return ConversionError(f"unknown element: {name!r}; {advice}")
+    advice = "an element's symbol from H to Og is needed"
+    if name in HYDROGEN_ISOTOPES:
+        advice = f"write hydrogen's isotopes as H ({name} is {HYDROGEN_ISOTOPES[name]})"
+    return ConversionError(f"unknown element: {name[:40]!r}; {advice}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

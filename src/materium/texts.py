@@ -139,6 +139,5 @@ def _spelt(value: str | float) -> str:
 
 
 def _quoted(text: str) -> str:
-    if QUOTED.isdisjoint(text):
-        return text
-    return '"' + text.replace('"', '\\"') + '"'
+    escaped = text.replace("\\", "\\\\")
+    return escaped if QUOTED.isdisjoint(text) else '"' + escaped.replace('"', '\\"') + '"'
