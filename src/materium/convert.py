@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from materium import texts
-from materium.crystal import Crystal
+from materium.crystal import MAX_SITES, Crystal, too_many_sites
 from materium.errors import ConversionError, CrystalError, MateriumError, unknown_element
 from materium.io import cif, extxyz, files
 from materium.io.parsing import parsing
@@ -74,6 +74,8 @@ def from_structure_dict(data: Mapping[str, Any]) -> Crystal:
 
     with parsing("pymatgen structure"):
         # The sites' properties are left out: pymatgen would import whatever module they name.
+        if len(data["sites"]) > MAX_SITES:
+            raise too_many_sites(len(data["sites"]))
         sites = [{"species": site["species"], "abc": site["abc"]} for site in data["sites"]]
         structure = Structure.from_dict({"lattice": data["lattice"], "sites": sites}) if sites else None
     if structure is None:
@@ -164,11 +166,17 @@ split_extxyz = extxyz.split_frames
 
 
 def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object]) -> None:
-    """Append one frame to an open file, in a single write; entries of `info` that are None are left out.
+    """Append one frame to an open file, in a single write; entries of `info` that are None or empty are left out.
 
     Names to which readers give a meaning of their own come out with `_label` behind them; see `extxyz.RESERVED`.
     """
-    known = extxyz.without_reserved({name: value for name, value in info.items() if value is not None})
+    known = extxyz.without_reserved(
+        {
+            name: value
+            for name, value in info.items()
+            if value is not None and not (isinstance(value, str) and not value.strip())
+        }
+    )
     words = {name: extxyz.as_value(value) if isinstance(value, str) else value for name, value in known.items()}
     file.write(texts.extxyz(balanced(crystal)[0], symbols(crystal.numbers), _comment({**words, "pbc": "T T T"})))
 
@@ -210,6 +218,7 @@ def read_file(path: Path) -> list[Crystal]:
 
 def database_ids(path: Path) -> list[int]:
     """Return the row numbers of an ASE database; the file is opened for reading only, as ASE would create tables."""
+    files.check_file(path)
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:

@@ -73,7 +73,7 @@ class Crystal:
         if numbers.size == 0:
             raise CrystalError("crystal has no atoms; at least one site is needed")
         if numbers.size > MAX_SITES:
-            raise CrystalError(f"crystal has {numbers.size} sites; at most {MAX_SITES} are read, give a smaller cell")
+            raise too_many_sites(numbers.size)
         frac = _wrap(_finite("frac_coords", self.frac_coords, (numbers.size, 3)))
         unknown = numbers[(numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)]
         if unknown.size:
@@ -146,6 +146,11 @@ class Crystal:
         index = np.asarray(sites)
         states = None if self.oxidation_states is None else self.oxidation_states[index]
         return Crystal(self.lattice, self.frac_coords[index], self.numbers[index], states)
+
+
+def too_many_sites(count: int) -> CrystalError:
+    """Return the error for a crystal with more than `MAX_SITES` sites."""
+    return CrystalError(f"crystal has {count} sites; at most {MAX_SITES} are read, give a smaller cell")
 
 
 def fault(crystal: Crystal) -> str | None:

@@ -426,8 +426,9 @@ def test_a_cache_cut_short_is_refused(tmp_path: Path) -> None:
         ({"frac_coords": [float("nan")] * 24}, "frac_coords holds NaN or infinity"),
         ({"frac_coords": [0.0] * 23}, "column frac_coords holds 23 numbers"),
         ({"oxidation_states": [1, None]}, "oxidation_states must be integers"),
-        ({"band_gap": "wide"}, "band_gap is no number: 'wide'; give a number, or nothing"),
-        ({"space_group": "Q99"}, "unknown space group: 'Q99'"),
+        ({"oxidation_states": [12] * 8}, "oxidation state 12 is beyond all known ones; -9 to 9 are read"),
+        ({"atomic_numbers": [11] * 2001}, "crystal has 2001 sites; at most 2000 are read, give a smaller cell"),
+        ({"frac_coords": [1e300] * 24}, "a site lies 1e+300 cell vectors away"),
     ],
 )
 def test_wrong_rows_carry_their_reason(tmp_path: Path, change: dict[str, Any], reason: str) -> None:

@@ -49,7 +49,6 @@ LABELS = [
         "x=" + "9" * 5000,
         "note=_JSON",
         "a==b",
-        "= =",
         "=5",
     ),
     *('note="_JSON {[}"', 'note="_JSON ' + "[" * 5000 + '"', "'single quoted'=1", "note='it is'", "free_energy=F"),

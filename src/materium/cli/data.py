@@ -33,6 +33,8 @@ app = typer.Typer(rich_markup_mode=None)
 SourceArgument = Annotated[Path, typer.Argument(metavar="IN", help="Table, file or folder of structures.")]
 ROWS_AT_ONCE = 256
 """Whose labels are predicted together."""
+SHOWN = 80
+"""Characters of an id in a line for people."""
 MAX_FILE_NAME = 120
 """Characters of an id that go into the name of its CIF."""
 
@@ -62,7 +64,7 @@ def info(path: SourceArgument, quiet: QuietOption = False) -> None:
         pass
     console = make_console(quiet=quiet)
     console.print(_summary(census))
-    for table in (_property_table(census), _rejection_table(census)):
+    for table in (_property_table(census), _label_table(census), _rejection_table(census)):
         if table.row_count:
             console.print()
             console.print(table)
@@ -99,8 +101,11 @@ def convert(
             raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
     console = make_console(quiet=quiet)
     console.print(f"{target}: {census.readable} of {census.rows} rows")
-    if census.rejected:
-        console.print(_rejection_table(census))
+    for name, new in _renamed(census, target.suffix).items():
+        console.print(f"{name} is written as {new}: the format gives that name a meaning of its own")
+    for table in (_label_table(census), _rejection_table(census)):
+        if table.row_count:
+            console.print(table)
 
 
 @app.command()
@@ -145,14 +150,19 @@ class Census:
     properties: dict[str, Span] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    unread: dict[str, str] = field(default_factory=dict)
 
     def add(self, row: "Row") -> None:
         """Count a row."""
         self.rows += 1
+        self.left_out.update(row.left_out.keys())
+        for name, text in row.left_out.items():
+            self.unread.setdefault(name, f"{row.id[:SHOWN]}: {text!r}")
         if row.crystal is None:
             kind = (row.reason or "").partition(":")[0]
             self.rejected[kind] += 1
-            self.examples.setdefault(kind, f"{row.id}: {row.reason}")
+            self.examples.setdefault(kind, f"{row.id[:SHOWN]}: {row.reason}")
             return
         self.readable += 1
         self.sites[len(row.crystal)] += 1
@@ -214,6 +224,20 @@ def _property_table(census: Census) -> "Table":
 
 def _range(span: Span) -> tuple[str, str]:
     return ("text", "") if span.lowest > span.highest else (f"{span.lowest:.6g}", f"{span.highest:.6g}")
+
+
+def _label_table(census: Census) -> "Table":
+    """Labels that could not be read, which cost no crystal."""
+    lines = [(times, name, census.unread[name]) for name, times in census.left_out.most_common()]
+    return make_table(("left out", "labels of", "for example"), lines)
+
+
+def _renamed(census: Census, suffix: str) -> dict[str, str]:
+    """Labels that the file holds by another name."""
+    from materium.io.extxyz import label_name
+
+    names = {**dict.fromkeys(["id"]), **census.properties} if suffix == ".extxyz" else {}
+    return {name: new for name in names if (new := label_name(name, names)) != name}
 
 
 def _rejection_table(census: Census) -> "Table":

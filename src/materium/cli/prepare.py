@@ -89,6 +89,7 @@ def _report(manifest: dict[str, Any], out: Path, *, quiet: bool) -> None:
     for split, counts in manifest["splits"].items():
         rows.append((split, "kept", counts["kept"]))
         rows += [(split, f"oxidation states: {how}", number) for how, number in counts["oxidation_states"].items()]
+        rows += [(split, f"labels left out: {name}", number) for name, number in counts["labels_left_out"].items()]
         rows += [(split, f"rejected: {reason}", number) for reason, number in counts["rejected"].items()]
     console.print(make_table(("split", "what", "rows"), rows))
     rejected = sum(counts["rows"] - counts["kept"] for counts in manifest["splits"].values())

@@ -87,7 +87,7 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One row on its way: a crystal in its canonical and other settings, or the reason why it was rejected."""
+    """One row on its way: a crystal in its canonical and other settings, or why it was rejected; labels not read."""
 
     id: str
     formula: oxidation.Formula = ()
@@ -97,6 +97,7 @@ class Prepared:
     frac_coords: NDArray[np.float64] | None = None
     parameters: NDArray[np.float64] | None = None
     properties: dict[str, float] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 def prepare(
@@ -221,7 +222,7 @@ def _filtered(crystal: Crystal, properties: Mapping[str, float | int | str], con
 
 
 def _prepare_chunk(rows: tuple[Row, ...], config: PrepareConfig) -> list[Prepared]:
-    return [prepare_row(row, config) for row in rows]
+    return [replace(prepare_row(row, config), left_out=tuple(row.left_out)) for row in rows]
 
 
 def _prepared(
@@ -332,6 +333,7 @@ def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer) -> dict[str
         "kept": len(kept),
         "rejected": dict(Counter(_general(reason) for _, reason in rejected).most_common()),
         "oxidation_states": dict(Counter(r.guess for r in kept).most_common()),
+        "labels_left_out": dict(Counter(name for r in rows for name in r.left_out).most_common()),
     }
 
 

@@ -6,9 +6,7 @@ stops a source as a whole (a missing file, a table without structures, a file cu
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import re
 import zlib
 from contextlib import contextmanager
@@ -27,12 +25,14 @@ from materium.data.records import (
     id_column,
     layout_of,
     make_row,
+    plain_text,
     properties_of,
     record_row,
     record_rows,
     with_numbers,
 )
 from materium.errors import DataError, MateriumError
+from materium.io.files import Utf8File, check_file, decode, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,8 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["Row", "Source", "checked", "count", "digest", "open_source", "read"]
 
 BATCH_ROWS = 1024
+BATCH_VALUES = 2_000_000
+MAX_GROUP_VALUES = 200_000_000
+"""Of one column in one group of rows, which a few bytes of a Parquet file can claim; 1.6 GB of memory as numbers."""
 CSV_BLOCK = 1 << 24
 """Bytes; a row of a CSV file, with its CIF, must fit in."""
+DELIMITERS = (",", ";", "\t", "|")
+"""Between the columns of a CSV file: Excel writes `;` in most of Europe, and a tab in its Unicode text."""
 CACHE_FILES = ("pos", "cell", "atomic_numbers", "num_atoms")
 
 
@@ -99,7 +104,7 @@ def checked(rows: Iterable[Row]) -> Iterator[Row]:
         if row.crystal is None:
             yield row
         else:
-            yield make_row(row.id, row.crystal.check_distances, row.properties)
+            yield make_row(row.id, row.crystal.check_distances, row.properties, row.left_out)
 
 
 def digest(path: str | Path) -> str:
@@ -115,8 +120,14 @@ def digest(path: str | Path) -> str:
 
 def _place(path: str | Path) -> Path:
     place = Path(path)
-    if not place.exists():
+    try:
+        found = place.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte
+        raise DataError(f"cannot open {str(path)[:80]!r}: {getattr(error, 'strerror', None) or error}") from error
+    if not found:
         raise DataError(f"{path} does not exist; give a table, a folder or a file of structures")
+    if not place.is_dir():
+        check_file(place)
     return place
 
 
@@ -127,7 +138,16 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except MateriumError as error:
         raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    except (OSError, ValueError, EOFError, zlib.error) as error:
+    except (
+        ArithmeticError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        OSError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ) as error:
         detail = " ".join(str(error).split())[:160]
         raise DataError(f"cannot read {path}: {detail}; give a whole file") from error
 
@@ -146,39 +166,81 @@ def _parquet(path: Path) -> Source:
     file = pq.ParquetFile(path)
     layout = layout_of(file.schema_arrow.names, path)
     columns = _flat_columns(file.schema_arrow, layout)
-    batches = file.iter_batches(BATCH_ROWS, columns=columns)
-    records = (record for batch in batches for record in batch.to_pylist())
+    batches = file.iter_batches(_batch_rows(file.metadata, path), columns=columns)
+    records = (record for batch in batches for record in _records(batch))
     return Source(_guarded(record_rows(records, layout), path), file.metadata.num_rows)
+
+
+def _batch_rows(metadata: Any, path: Path) -> int:  # noqa: ANN401 - pyarrow has no types
+    """How many rows to hold at once, so that they are `BATCH_VALUES` values of a column, on average, at most."""
+    widest = 1.0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
+        if values > MAX_GROUP_VALUES:
+            raise DataError(f"{path} has a group of rows with {values} values in a column; write it in smaller groups")
+        widest = max(widest, values / max(group.num_rows, 1))
+    return int(min(BATCH_ROWS, max(BATCH_VALUES / widest, 1)))
+
+
+def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch; text that is not UTF-8, which Parquet allows nobody and some write, is decoded."""
+    import pyarrow as pa
+
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        texts = [pa.types.is_string(field.type) or pa.types.is_large_string(field.type) for field in batch.schema]
+        columns = [c.cast(pa.large_binary()) if text else c for c, text in zip(batch.columns, texts, strict=True)]
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        return [
+            {
+                name: decode(value) if isinstance(value, bytes) else value
+                for name, value in zip(batch.schema.names, row, strict=True)
+            }
+            for row in rows
+        ]
 
 
 def _flat_columns(schema: pa.Schema, layout: Layout) -> list[str]:
     """The structure's columns and all single values: forces and stresses of millions of rows stay on the disk."""
     from pyarrow import types
 
-    single = {f.name for f in schema if not types.is_nested(f.type) and not types.is_binary(f.type)}
+    other = (types.is_nested, types.is_binary, types.is_large_binary, types.is_temporal)
+    single = {f.name for f in schema if not any(is_other(f.type) for is_other in other)}
     return [name for name in schema.names if name in {*layout.columns, *layout.optional, *single}]
 
 
 def _csv(path: Path) -> Source:
-    with _open_csv(path, [], []) as reader:
-        names = reader.schema.names
-    return Source(_guarded(_csv_rows(path, names, layout_of(names, path)), path), None)
+    delimiter, names = _columns_of(path)
+    return Source(_guarded(_csv_rows(path, delimiter, names, layout_of(names, path)), path), None)
 
 
-def _open_csv(path: Path, names: Iterable[str], broken: list[Row]) -> pa.csv.CSVStreamingReader:
+def _columns_of(path: Path) -> tuple[str, list[str]]:
+    """The sign between the columns, and their names: the first sign that gives a table with structures, or a comma."""
+    found = {}
+    for delimiter in DELIMITERS:
+        with _open_csv(path, delimiter, [], []) as reader:
+            found[delimiter] = reader.schema.names
+        if any(set(layout.columns) <= set(found[delimiter]) for layout in LAYOUTS):
+            return delimiter, found[delimiter]
+    return DELIMITERS[0], found[DELIMITERS[0]]
+
+
+def _open_csv(path: Path, delimiter: str, names: Iterable[str], broken: list[Row]) -> pa.csv.CSVStreamingReader:
     """A reader with these columns as text, since types guessed from the first block would fail on a later one."""
     import pyarrow as pa
     from pyarrow import csv
 
     options = csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False)  # with threads, broken lines have no number
-    parsing = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=partial(_skip_line, broken))
+    skip = partial(_skip_line, broken)
+    parsing = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip)
     text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    return csv.open_csv(path, read_options=options, parse_options=parsing, convert_options=text)
+    return csv.open_csv(Utf8File(path), read_options=options, parse_options=parsing, convert_options=text)
 
 
-def _csv_rows(path: Path, names: Sequence[str], layout: Layout) -> Iterator[Row]:
+def _csv_rows(path: Path, delimiter: str, names: Sequence[str], layout: Layout) -> Iterator[Row]:
     broken: list[Row] = []
-    with _open_csv(path, names, broken) as reader:
+    with _open_csv(path, delimiter, names, broken) as reader:
         records = (record for batch in reader for record in batch.to_pylist())
         yield from record_rows((with_numbers(record, layout) for record in records), layout)
     yield from broken
@@ -196,9 +258,7 @@ def _json(path: Path) -> Source:
 
 def _json_rows(path: Path) -> Iterator[Row]:
     """Each record by its own layout, since records need not have the same names."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-        data = json.load(file)
-    for index, record in enumerate(_json_records(data)):
+    for index, record in enumerate(_json_records(read_json(path))):
         try:
             yield record_row(record, layout_of(tuple(record), "the record"), index)
         except DataError as error:
@@ -245,7 +305,8 @@ def _frame_rows(loaders: Iterable[convert.Loader], name: str, *, many: bool) -> 
 def _frame_row(load: convert.Loader, name: str) -> Row:
     try:
         crystal, facts = load()
-        return Row(str(facts.get(id_column(facts), name)), crystal, properties_of(facts))
+        properties, left_out = properties_of(facts)
+        return Row(plain_text(str(facts.get(id_column(facts), name))), crystal, properties, left_out=left_out)
     except MateriumError as error:
         return Row(name, None, {}, str(error), getattr(error, "crystal", None))
 
@@ -283,6 +344,9 @@ def _structure_rows(file: Path, folder: Path) -> Iterator[Row]:
 def _array_cache(path: Path) -> Source:
     """Atoms of all structures in a row; a property is a file `NAME.json` (as `values`) or `NAME.npy`."""
     arrays = {name: _load_array(path / f"{name}.npy") for name in CACHE_FILES}
+    counts = arrays["num_atoms"]
+    if counts.dtype.kind not in "iu" or counts.ndim != 1 or (counts.size and counts.min() < 0):
+        raise DataError(f"{path / 'num_atoms.npy'} holds no numbers of atoms; make the cache anew")
     ends = np.cumsum(arrays["num_atoms"])
     names = _load_array(path / "structure_id.npy") if (path / "structure_id.npy").exists() else np.arange(len(ends))
     properties = _cache_properties(path)
@@ -314,8 +378,7 @@ def _cache_properties(path: Path) -> dict[str, Any]:
 
 
 def _load_values(path: Path) -> list[Any] | None:
-    with _readable(path), path.open(encoding="utf-8") as file:
-        data = json.load(file)
+    data = read_json(path)
     values = data.get("values") if isinstance(data, dict) else data
     return values if isinstance(values, list) else None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from materium.crystal import MAX_SITES, too_many_sites
 from materium.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     Value = float | int | bool | str | dict[str, Any]
     """What a comment line says under one name; arrays of numbers are left out."""
 
-MAX_ATOMS = 999_999
-"""In one frame; a larger count is taken for none."""
 SHOWN_LINES = 16
 """Of a stretch without frames, which is kept as one text to be refused; the rest of it is passed over."""
 RESERVED = frozenset(
@@ -120,6 +119,8 @@ def read_frame(text: str) -> Frame:
     head, _, rest = text.lstrip("\r\n").partition("\n")
     if not _COUNT.fullmatch(head):
         raise ConversionError(f"unreadable extxyz frame: {head[:40]!r} is no number of atoms, and needed first")
+    if int(head) > MAX_SITES:
+        raise too_many_sites(int(head))
     comment, _, body = rest.partition("\n")
     count, lines = int(head), [line for line in body.split("\n") if line.strip()]
     if len(lines) != count:

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from materium.crystal import MAX_SITES, too_many_sites
 from materium.errors import ConversionError
 from materium.io.parsing import parsing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from pymatgen.core import Structure
+
+HEAD_LINES = 40
+"""Above the coordinates at most; VASP breaks long lines of symbols and counts."""
 
 
 def read_poscar(text: str) -> Structure:
@@ -30,13 +36,22 @@ def read_poscar(text: str) -> Structure:
     from pymatgen.io.vasp.inputs import Poscar
 
     with parsing("POSCAR") as caught:
-        title, scale, *lines = text.split("\n")
+        title, scale, *lines = text.split("\n", MAX_SITES + HEAD_LINES)[: MAX_SITES + HEAD_LINES]
+        _check_counts(lines[3 : HEAD_LINES - 2])
         unscaled = Poscar.from_str("\n".join([title.strip() or "-", "1.0", *lines]), read_velocities=False).structure
         lattice = unscaled.lattice.matrix * _factors(scale, unscaled.lattice.volume)
         structure = Structure(Lattice(lattice), unscaled.species, unscaled.frac_coords)
     if any("cannot be determined" in str(warning.message) for warning in caught):
         raise ConversionError("POSCAR names no elements; put a line with their symbols above the line of counts")
     return structure
+
+
+def _check_counts(lines: Sequence[str]) -> None:
+    """Refuse counts that pymatgen would make lists of; they stand somewhere below the cell."""
+    for line in lines:
+        total = sum(map(int, line.split())) if re.fullmatch(r"[\s\d]+", line, re.ASCII) else 0
+        if total > MAX_SITES:
+            raise too_many_sites(total)
 
 
 def _factors(line: str, volume: float) -> NDArray[np.float64]:

@@ -21,14 +21,15 @@ MAX_STATE = 1000
 
 def check_occupancy(kinds: Mapping[Any, float]) -> None:
     """Raise `ConversionError` unless a site holds one species wholly, to within `OCCUPANCY_TOLERANCE`."""
-    if len(kinds) != 1 or not all(_is_whole(amount) for amount in kinds.values()):
+    if len(kinds) != 1 or not all(is_whole(amount) for amount in kinds.values()):
         held = " ".join(f"{kind}{amount!r}" for kind, amount in kinds.items()) or "nothing"
         raise ConversionError(
             f"disordered site: it holds {held[:80]}; every site must be one whole atom, so order it first"
         )
 
 
-def _is_whole(amount: object) -> bool:
+def is_whole(amount: object) -> bool:
+    """Tell whether an occupancy is 1, to within `OCCUPANCY_TOLERANCE`."""
     return isinstance(amount, int | float) and abs(amount - 1) <= OCCUPANCY_TOLERANCE
 
 
@@ -54,12 +55,18 @@ def _floats(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64] | None:
     return numbers if numbers.ndim == 1 else None
 
 
-def integer_states(states: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64] | None:
-    """Return oxidation states if all are whole numbers and one is not 0, else None: averages and zeros say nothing."""
+def whole_states(states: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return oxidation states if all are whole numbers, else None: averages and gaps say nothing of a site."""
     known = _floats(states)
-    if known is None or not known.any() or not np.array_equal(known, np.round(known)):  # NaN equals nothing
+    if known is None or not np.array_equal(known, np.round(known)):  # NaN equals nothing
         return None
     return np.clip(known, -MAX_STATE, MAX_STATE).astype(np.int64)  # what is too large, Crystal refuses
+
+
+def integer_states(states: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return `whole_states` if one is not 0, else None: programs write zeros for what they do not know."""
+    known = whole_states(states)
+    return known if known is not None and known.any() else None
 
 
 def fractional(positions: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -114,7 +114,8 @@ def _frame(frame: str, name: str) -> Row:
 
     row = make_row(name, build, {})
     try:
-        return Row(str(facts.get("id", name)), row.crystal, properties_of(facts), row.reason, row.overlapping)
+        properties, left_out = properties_of(facts)
+        return Row(str(facts.get("id", name)), row.crystal, properties, row.reason, row.overlapping, left_out)
     except MateriumError as error:
         return Row(name, None, {}, str(error))
 
