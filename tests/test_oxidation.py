@@ -23,6 +23,7 @@ from materium.oxidation import (
     balanced,
     candidate_states,
     guess,
+    mean_states,
     reduced_formula,
     with_guess,
 )
@@ -173,6 +174,29 @@ def test_the_guess_hangs_on_the_reduced_formula_alone() -> None:
 def test_candidates_are_those_seen_in_crystals() -> None:
     assert {2, 3} <= set(candidate_states(26))
     assert candidate_states(2) == ()
+
+
+FEW_ATOMS = st.dictionaries(
+    st.sampled_from([1, 3, 7, 8, 12, 14, 16, 17, 22, 25, 26, 57]), st.integers(1, 6), min_size=2
+)
+
+
+@given(FEW_ATOMS.filter(lambda counts: sum(counts.values()) <= 14))
+@settings(max_examples=60)
+def test_mean_states_are_those_of_pymatgen(counts: dict[int, int]) -> None:
+    divisor = gcd(*counts.values())
+    formula = tuple((z, counts[z] // divisor) for z in sorted(counts))
+    composition = Composition({Element.from_Z(z): n for z, n in formula})
+    found = composition.oxi_state_guesses()
+    expected = tuple(found[0][Element.from_Z(z).symbol] for z, _ in formula) if found else None
+    assert mean_states(formula) == pytest.approx(expected)
+
+
+def test_mean_states_of_large_formulas() -> None:
+    assert mean_states(((3, 20), (8, 9), (17, 2))) == (1, -2, -1)
+    assert mean_states(((8, 1332), (26, 999))) == pytest.approx((-2, 8 / 3))
+    assert mean_states(((26, 101), (28, 100))) is None
+    assert mean_states(((2, 30), (8, 1))) is None
 
 
 def line_of(sites: list[tuple[int, int]]) -> Crystal:

@@ -17,6 +17,9 @@ from crystals import KNOWN, MAGNETITE_LIKE, NACL, RUTILE, SPACE_GROUPS, assert_s
 from descriptions import random_crystal, redescribed
 from materium.crystal import Crystal
 from materium.errors import RequestError
+from materium.evaluate.prediction import rms
+from materium.evaluate.uniqueness import first_of_equals
+from materium.evaluate.verdicts import comparison
 from materium.refine import REFINE_SYMPREC, TIGHT_SYMPREC, Refinement, refine
 from materium.symmetry import canonical, space_group
 
@@ -189,6 +192,19 @@ def test_another_group_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_overlapping_atoms_are_refused() -> None:
     result = refine(Crystal(4 * np.eye(3), [[0, 0, 0], [0.05, 0, 0]], [11, 17]))
     assert result == Refinement(None, None, "atoms 0.200 Å apart")
+
+
+@pytest.mark.timeout(60)
+def test_a_skewed_cell_ends() -> None:
+    """Pymatgen's reduction of these cells does not end; they hold magnesium, with an angle of 0.1° and less."""
+    metal = np.array([[3.2, 0, 0], [-1.6, 3.2 * 0.75**0.5, 0], [0, 0, 5.2]])
+    for axes in ([[281, -548, 4], [20, -39, 12], [280, -546, 169]], [[1, 0, 0], [1999, 1, 0], [0, 777, 1]]):
+        sites = np.array([[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]) @ np.linalg.inv(np.array(axes, dtype=float))
+        skewed = Crystal(np.array(axes) @ metal, sites, [12, 12])
+        assert refine(skewed).space_group == 194
+        assert rms(skewed, Crystal(metal, [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]], [12, 12])) < 1e-6
+        assert comparison(skewed, skewed) == {"matched": True, "rmsd": pytest.approx(0, abs=1e-6)}
+        assert first_of_equals([skewed, skewed]) == [0, 0]
 
 
 def test_what_moyo_cannot_search_is_refused() -> None:

@@ -26,7 +26,7 @@ MAX_VECTOR = 1e5
 """Å; a cell with a longer vector is a slip of the pen, and reducing it takes minutes."""
 MAX_SITES = 2000
 """Sites of a cell; pairs of sites, which distances and symmetry are found from, are two million then."""
-MAX_FRACTION = 1e6
+MAX_FRACTION = 1e9
 """Of a cell vector; what lies farther outside of the cell has lost the digits that say where in it."""
 MAX_INTEGER = 1e9
 """Of atomic numbers and states, before they are looked at one by one."""

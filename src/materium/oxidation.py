@@ -6,11 +6,14 @@ from collections import Counter
 from functools import cache, lru_cache
 from itertools import combinations_with_replacement, product
 from math import comb, gcd, prod
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from materium.crystal import Crystal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BUDGET = 200_000
 """Combinations that a guess may try, about half a second; counted beforehand, so that every machine gives up alike."""
@@ -86,6 +89,62 @@ def candidate_states(atomic_number: int) -> tuple[int, ...]:
 
     element = Element.from_Z(atomic_number)
     return tuple(element.icsd_oxidation_states or element.common_oxidation_states)
+
+
+def mean_states(formula: Formula) -> tuple[float, ...] | None:
+    """Return the mean oxidation state of each element in the likeliest neutral assignment to all atoms, or None.
+
+    The first of pymatgen's `oxi_state_guesses`, for formulas of any size: in place of all combinations, the best score
+    of each charge is carried from atom to atom and from element to element.
+    """
+    tables = [_best_scores(z, n) for z, n in formula]
+    if any(scores.size == 0 for _, scores in tables):
+        return None
+    sums = [tables[0]]
+    for table in tables[1:]:
+        sums.append(_joined(sums[-1], table))
+    totals, rest = [], 0
+    for (lowest, own), (before_lowest, before) in zip(tables[:0:-1], sums[-2::-1], strict=True):
+        charges = lowest + np.arange(own.size)
+        index = rest - charges - before_lowest
+        inside = (index >= 0) & (index < before.size)
+        scores = np.where(inside, own + before[np.where(inside, index, 0)], -np.inf)
+        if scores.max() == -np.inf:
+            return None
+        totals.append(int(charges[scores.argmax()]))
+        rest -= totals[-1]
+    lowest, own = tables[0]
+    if not 0 <= rest - lowest < own.size or own[rest - lowest] == -np.inf:
+        return None
+    return tuple(total / n for total, (_, n) in zip([rest, *reversed(totals)], formula, strict=True))
+
+
+def _best_scores(z: int, n: int) -> tuple[int, NDArray[np.float64]]:
+    """The lowest charge that n atoms of an element can have, and the score of each from there on, -inf where none."""
+    states = candidate_states(z)
+    if not states:
+        return 0, np.empty(0)
+    lowest, span = min(states), max(states) - min(states)
+    best = np.zeros(1)
+    for atoms in range(1, n + 1):
+        longer = np.full(atoms * span + 1, -np.inf)
+        for state in states:
+            part = longer[state - lowest :][: best.size]
+            np.maximum(part, best + _frequencies().get((z, state), 0.0), out=part)
+        best = longer
+    return n * lowest, best
+
+
+def _joined(
+    one: tuple[int, NDArray[np.float64]], other: tuple[int, NDArray[np.float64]]
+) -> tuple[int, NDArray[np.float64]]:
+    """The scores of the sums of two charges."""
+    (low, short), (other_low, long) = sorted((one, other), key=lambda table: table[1].size)
+    joined = np.full(short.size + long.size - 1, -np.inf)
+    for index, score in enumerate(short.tolist()):
+        part = joined[index : index + long.size]
+        np.maximum(part, long + score, out=part)
+    return low + other_low, joined
 
 
 def _search_size(formula: Formula) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from materium.convert import formula, to_structure
 from materium.crystal import Crystal, fault
 from materium.errors import CrystalError, RequestError
+from materium.io.matching import unskewed
 from materium.symmetry import MAX_DENSITY_CHANGE, canonical, space_group
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _difference(raw: Crystal, refined: Crystal, symprec: float) -> str:
     before, after = _reduced(raw).min_distance, refined.min_distance
     if abs(after - before) > symprec:
         return f"the shortest distance changed from {before:.3f} to {after:.3f} Å; at most {symprec=} Å is allowed"
-    if not _matcher().fit(to_structure(raw), to_structure(refined)):
+    if not _matcher().fit(to_structure(unskewed(raw)), to_structure(refined)):
         return "StructureMatcher holds the raw and the refined crystal for different ones"
     return ""
 

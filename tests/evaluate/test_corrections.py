@@ -34,6 +34,26 @@ def test_corrections_are_the_published_ones(crystal: Crystal, expected: float) -
     assert mp2020(crystal) == pytest.approx(expected, abs=1e-9)
 
 
+LARGE = [
+    ({3: 20, 8: 9, 17: 2}, {"oxide": (-0.687, 9), "Cl": (-0.614, 2)}),
+    ({3: 20, 17: 17, 7: 1}, {"Cl": (-0.614, 17), "N": (-0.361, 1)}),
+    ({3: 40, 8: 19, 9: 2}, {"oxide": (-0.687, 19), "F": (-0.462, 2)}),
+    ({11: 30, 16: 14, 35: 2}, {"S": (-0.503, 14), "Br": (-0.534, 2)}),
+    ({3: 10, 8: 10, 79: 3}, {"oxide": (-0.687, 10)}),
+]
+"""Cells with more than 20 atoms in the formula; the last has no neutral assignment that pymatgen would find."""
+
+
+@pytest.mark.parametrize(("formula", "parts"), LARGE)
+def test_formulas_beyond_twenty_atoms_get_every_part(
+    formula: dict[int, int], parts: dict[str, tuple[float, int]]
+) -> None:
+    numbers = [z for z, count in formula.items() for _ in range(count)]
+    grid = np.stack(np.meshgrid(*[np.arange(4) / 4] * 3), axis=-1).reshape(-1, 3)
+    crystal = Crystal(12 * np.eye(3), grid[: len(numbers)], numbers)
+    assert mp2020(crystal) == pytest.approx(published(parts, len(numbers)), abs=1e-9)
+
+
 def test_metals_have_a_u_beside_oxygen_and_fluorine_only() -> None:
     iron = {anion: Crystal(4.3 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], [26, anion]) for anion in (9, 17)}
     assert mp2020(iron[9]) == pytest.approx((-0.462 - 2.256) / 2)

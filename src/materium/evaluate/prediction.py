@@ -29,6 +29,7 @@ from materium import convert
 from materium.crystal import Crystal
 from materium.errors import CrystalError
 from materium.evaluate.adherence import Share
+from materium.io.matching import unskewed
 from materium.symmetry import canonical
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def primitive(crystal: Crystal) -> Crystal:
 
 def rms(predicted: Crystal, real: Crystal) -> float | None:
     """Return the distance of two crystals that match, in units of the cube root of the volume per atom, else None."""
-    structures = [convert.to_structure(_plain(crystal)) for crystal in (predicted, real)]
+    structures = [convert.to_structure(unskewed(_plain(crystal))) for crystal in (predicted, real)]
     if len({structure.composition.reduced_formula for structure in structures}) > 1:
         return None
     found = _matcher().get_rms_dist(*structures)  # type: ignore[no-untyped-call]

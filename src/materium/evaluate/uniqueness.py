@@ -17,7 +17,7 @@ import numpy as np
 
 from materium.convert import formula, to_structure
 from materium.crystal import Crystal
-from materium.evaluate.fingerprint import reduced_cell
+from materium.io.matching import unskewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher
 
     from materium.convert import Structure
-
-LEAST_ANGLE = 1.0
-"""Degrees; pymatgen's reduction of a cell with angles closer to 0 or 180 may not end, so moyo's goes first."""
 
 
 @cache
@@ -105,11 +102,8 @@ def first_of_equals(crystals: Iterable[Crystal]) -> list[int]:
 
 
 def _bare(crystal: Crystal) -> Crystal:
-    """Return the crystal without oxidation states, and in its reduced cell if its own is a sliver."""
-    angles = crystal.lengths_angles[3:]
-    if min(angles.min(), 180 - angles.max()) >= LEAST_ANGLE:
-        return Crystal(crystal.lattice, crystal.frac_coords, crystal.numbers)
-    return Crystal(*reduced_cell(crystal), crystal.numbers)
+    """Return the crystal without oxidation states, and in its reduced cell if its own is skewed."""
+    return unskewed(Crystal(crystal.lattice, crystal.frac_coords, crystal.numbers))
 
 
 def _bits(crystal: Crystal) -> bytes:

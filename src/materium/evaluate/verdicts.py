@@ -17,6 +17,7 @@ from materium.errors import MateriumError
 from materium.evaluate import measure, validity
 from materium.evaluate.hull import too_deep
 from materium.evaluate.uniqueness import first_of_equals
+from materium.io.matching import unskewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,7 +168,7 @@ def comparison(made: Crystal, relaxed: Crystal) -> Columns:
     """
     from materium.evaluate.uniqueness import Reduced
 
-    one, two = (to_structure(Crystal(c.lattice, c.frac_coords, c.numbers)) for c in (made, relaxed))
+    one, two = (to_structure(unskewed(Crystal(c.lattice, c.frac_coords, c.numbers))) for c in (made, relaxed))
     length = float(np.cbrt((made.volume + relaxed.volume) / 2 / len(made)))
     if len(made) > ALIGNED_SITES:
         rms = _site_by_site(made, relaxed)
