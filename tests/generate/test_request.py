@@ -71,6 +71,23 @@ def test_formula_is_read_as_elements_in_order() -> None:
     assert parse_composition("O2Ti") == parse_composition("TiO2")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"conditions": {"reduced_formula": "D2O"}},
+        {"conditions": {"chemical_system": "Li-D"}},
+        {"cell_formula": "T2O"},
+        {"elements": "D,O"},
+        {"require": "D"},
+        {"forbid": "T"},
+    ],
+)
+def test_isotopes_of_hydrogen_are_told_plainly(asked: dict[str, Any]) -> None:
+    """To pymatgen D is an element, and D2O the formula of H2O."""
+    with pytest.raises(RequestError, match=r"write hydrogen's isotopes as H \([DT] is (deuterium|tritium)\)"):
+        Request(**asked)
+
+
 def test_reduced_formula_and_chemical_system() -> None:
     told = Request(conditions={"reduced_formula": "Ti2O4"}).told(2)
     assert told.elements.tolist() == [[8, 22]] * 2

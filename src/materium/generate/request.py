@@ -10,7 +10,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from materium.errors import RequestError
+from materium.errors import HYDROGEN_ISOTOPES, RequestError, unknown_element
 from materium.generate import targets
 from materium.generate.targets import Range, Target, Value, parse_composition, parse_target
 from materium.properties import table
@@ -246,6 +246,8 @@ def _symbols(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
     for symbol in symbols:
         from pymatgen.core import Element
 
+        if symbol in HYDROGEN_ISOTOPES:  # to pymatgen they are elements
+            raise RequestError(f"{name}: {unknown_element(symbol)}")
         if not Element.is_valid_symbol(symbol):
             raise RequestError(f"{name}: {symbol!r} is no element; write symbols like Li,Fe,P,O")
     return symbols

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from materium.errors import ConversionError, RequestError, nearest
+from materium.errors import HYDROGEN_ISOTOPES, ConversionError, RequestError, nearest, unknown_element
 from materium.properties import Property, scalar_names, table
 
 if TYPE_CHECKING:
@@ -190,6 +190,9 @@ def _pairs(text: str) -> Pairs:
 
     if not text.isascii():
         raise RequestError(f"{text!r} is no formula; write it in plain letters and digits, like LiFePO4")
+    for symbol in re.findall(r"[A-Z][a-z]?", text):
+        if symbol in HYDROGEN_ISOTOPES:  # pymatgen reads them as H
+            raise RequestError(f"{text!r}: {unknown_element(symbol)}")
     try:
         amounts = Composition(text.replace("-", "")).get_el_amt_dict()
         pairs = sorted((Element(symbol).Z, amount) for symbol, amount in amounts.items())
