@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from materium.convert import atomic_numbers
 from materium.errors import DataError, MateriumError
+from materium.io.files import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,10 +48,9 @@ def load(path: Path) -> Mapping[str, Pseudo]:
         If it cannot be read, or an entry lacks a file name or a positive cutoff.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'no text'}; {ADVICE}") from error
-    return parse(text, str(path))
+        return parse(read_text(path), str(path))
+    except RecursionError as error:
+        raise DataError(f"cannot read {path}: its brackets are nested too deeply; {ADVICE}") from error
 
 
 def parse(text: str, where: str) -> Mapping[str, Pseudo]:

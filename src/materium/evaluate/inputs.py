@@ -7,7 +7,6 @@ what was asked for but never arrived is counted.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from materium import convert
 from materium.data import readers
 from materium.data.records import make_row
 from materium.errors import DataError, MateriumError
+from materium.io.files import read_json
 from materium.structures import as_crystal, kind_of
 
 if TYPE_CHECKING:
@@ -155,8 +155,8 @@ def _is_plain_folder(path: Path) -> bool:
 def _is_unfinished(path: Path) -> bool:
     """Whether the folder is that of a run that was stopped; what `run.json` of others says is not our matter."""
     try:
-        found = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(path / "run.json")
+    except MateriumError:
         return False
     return isinstance(found, dict) and found.get("finished") is False
 
