@@ -23,7 +23,7 @@ COLUMNS = (
     {"errors"},
     {"crystal"},
     {"texts"},
-    {"convert", "symmetry", "properties", "elements", "extras"},
+    {"convert", "io", "symmetry", "properties", "elements", "extras"},
     {"tokens", "refine"},
     {"data"},
     {"model"},

@@ -343,7 +343,7 @@ def half_a_table(folder: Path) -> None:
 
 
 def half_a_note(folder: Path) -> None:
-    (folder / "run.part").write_text("{")
+    (folder / ".run.json.part").write_text("{")
 
 
 def lose_extxyz(folder: Path) -> None:
@@ -380,7 +380,7 @@ def test_what_a_crash_left_is_mended(
     damage(folder)
     written(folder, engine, samples)
     assert content(folder) == whole
-    leftovers = {"structures.part", "run.part"} & {path.name for path in folder.iterdir()}
+    leftovers = {"structures.part", ".run.json.part"} & {path.name for path in folder.iterdir()}
     assert not leftovers
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from materium.errors import CheckpointError
-from materium.model.checkpoint import CONFIG, WEIGHTS, default_model, load_checkpoint, save_model, write_bytes
+from materium.io.atomic import write_bytes
+from materium.model.checkpoint import CONFIG, WEIGHTS, default_model, load_checkpoint, save_model
 from materium.model.config import ModelConfig
 from materium.model.transformer import Transformer
 from tiny import save_tiny, tiny_model

@@ -1,6 +1,7 @@
 """`materium report`: what came of a run, measured against what was asked for, on one page."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,13 @@ def report(
 
         materium report runs/wide --predict
     """
+    from materium.io.lock import hold_folder
+
+    with hold_folder(run) if run.is_dir() else nullcontext():
+        _write(run, predict=predict, figures=figures, quiet=quiet)
+
+
+def _write(run: Path, *, predict: bool, figures: bool, quiet: bool) -> None:
     from materium.evaluate.predictors import error_of
     from materium.report.page import write_report
 

@@ -21,6 +21,8 @@ import numpy as np
 
 from materium.data.shard import Shard, write_shard
 from materium.errors import DataError, MateriumError
+from materium.io.atomic import write_json
+from materium.io.lock import hold_folder
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
 from materium.tokens import oxidation
@@ -117,9 +119,19 @@ def prepare(
         If a source cannot be read, no row is left, or `out` holds shards of other sources or settings.
     """
     identity = _identity(sources, config)
-    found = _existing(out, identity)
-    if found is not None:
-        return found
+    with hold_folder(out):
+        return _existing(out, identity) or _made(sources, out, config, identity, workers, progress)
+
+
+def _made(  # noqa: PLR0913, PLR0917 - what `prepare` got
+    sources: dict[str, Path],
+    out: Path,
+    config: PrepareConfig,
+    identity: str,
+    workers: int,
+    progress: Callable[[int, int | None], None] | None,
+) -> dict[str, Any]:
+    """Read, filter and write everything; the manifest comes last."""
     rows = {split: list(_prepared(path, config, workers, progress)) for split, path in sources.items()}
     rows = _with_splits(rows, config)
     tokenizer = Tokenizer(_tokenizer_config(rows["train"], config))
@@ -134,7 +146,7 @@ def prepare(
         "fingerprint": tokenizer.config.fingerprint,
         "splits": counts,
     }
-    _write_json(out / "manifest.json", manifest)
+    write_json(out / "manifest.json", manifest)
     return read_manifest(out)
 
 
@@ -349,9 +361,3 @@ def _existing(out: Path, identity: str) -> dict[str, Any] | None:
     if manifest.get("identity") != identity:
         raise DataError(f"{out} holds shards of other sources or settings; choose another --out or remove it")
     return manifest
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)

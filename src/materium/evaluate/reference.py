@@ -23,6 +23,7 @@ from materium.errors import DataError
 from materium.evaluate.classes import Rarity
 from materium.evaluate.hull import Entry, fractions, system_of
 from materium.evaluate.novelty import Known
+from materium.io.lock import new_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,18 +170,14 @@ class Reference:
         """
         import pyarrow.parquet as pq
 
-        target = Path(path)
-        if target.exists():
-            raise DataError(f"{target} exists and is never overwritten; name another file or remove it")
-        part = target.with_name(f".{target.name}.part")
         facts = {"format": FORMAT, **self._facts(), "fingerprint": self.fingerprint}
         table = _arrow(self.columns).replace_schema_metadata({KEY: json.dumps(facts)})
         encodings = dict.fromkeys(("amds.list.element", "volumes", "energies"), "BYTE_STREAM_SPLIT")  # a third less
         text = ["tables", "kinds", "formulas", "wyckoffs", "space_groups", "num_sites"]
-        pq.write_table(
-            table, part, compression="zstd", compression_level=19, use_dictionary=text, column_encoding=encodings
-        )
-        part.rename(target)
+        with new_target(Path(path)) as part:
+            pq.write_table(
+                table, part, compression="zstd", compression_level=19, use_dictionary=text, column_encoding=encodings
+            )
 
 
 def _numbers(formula: str) -> list[int]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from materium.errors import DataError
+from materium.io.atomic import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,9 +77,7 @@ class Journal:
     def begin(self, job: Job) -> None:
         """Note what is worked on from now until `add`."""
         if self._mark is not None:
-            part = self._mark.with_suffix(".part")
-            part.write_text(json.dumps(job), encoding="utf-8")
-            part.replace(self._mark)
+            write_bytes(self._mark, json.dumps(job).encode())
 
     @property
     def _mark(self) -> Path | None:

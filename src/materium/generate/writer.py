@@ -21,6 +21,7 @@ from materium.errors import RequestError
 from materium.generate.request import ADDED
 from materium.generate.rows import crystal_of, identity, make_row, schema, table_of
 from materium.generate.workers import load_first
+from materium.io.atomic import is_empty, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from materium.generate.decoding import Sample
     from materium.generate.request import Request
 
-RUN_PART = "run.part"
 WRITERS = ("pymatgen.core",)
 """What `materium.convert` imports when the first crystal is written."""
 FIRSTS = "firsts.sqlite"
@@ -280,7 +280,7 @@ class RunFolder:
     def _found(self) -> dict[str, Any] | None:
         path = self.folder / "run.json"
         if not path.exists():
-            if self.folder.is_dir() and any(file.name != RUN_PART for file in self.folder.iterdir()):
+            if self.folder.is_dir() and not is_empty(self.folder):
                 raise RequestError(f"{self.folder} is not empty and holds no run; choose another --out")
             return None
         try:
@@ -299,9 +299,7 @@ class RunFolder:
     def _write_run(self, *, finished: bool) -> None:
         facts = {**self.info.identity, "command": self.info.command, "versions": self.info.versions}
         data = {**facts, "seconds": round(self.seconds, 3), "finished": finished}
-        temporary = self.folder / RUN_PART
-        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self.folder / "run.json")
+        write_json(self.folder / "run.json", data)
 
     def _prepared(self, sample: Sample) -> Prepared:
         from materium.convert import to_cif

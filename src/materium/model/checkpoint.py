@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from materium.errors import CheckpointError
+from materium.io.atomic import digest, write_bytes, write_json
 from materium.model.config import ModelConfig
 from materium.model.transformer import Transformer
 
@@ -44,10 +44,10 @@ def save_model(model: Transformer, folder: Path, facts: Mapping[str, Any], dtype
         "model": settings,
         "model_sha256": _settings_digest(settings),
         "tokenizer_fingerprint": model.config.tokenizer.fingerprint,
-        "weights_sha256": file_digest(folder / WEIGHTS),
+        "weights_sha256": digest(folder / WEIGHTS),
         "facts": dict(facts),
     }
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, config, allow_nan=True)  # a validation without tokens of a kind has no mean
 
 
 def load_checkpoint(
@@ -64,7 +64,7 @@ def load_checkpoint(
     config = read_config(folder)
     model = Transformer(_model_config(config, folder))
     weights = read_tensors(folder / WEIGHTS)
-    found = file_digest(folder / WEIGHTS)
+    found = digest(folder / WEIGHTS)
     if found != config["weights_sha256"]:
         message = f"{folder / WEIGHTS} has sha256 {found[:12]}…, config.json says {config['weights_sha256'][:12]}…"
         raise CheckpointError(f"{message}; the file was altered, fetch or train it again")
@@ -116,31 +116,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
     write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON at once or not at all."""
-    write_bytes(path, (json.dumps(data, indent=1) + "\n").encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file in one step, so that a reader sees the old one or the new one whole."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk half a file is in the way
-        raise
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _model_config(config: dict[str, Any], folder: Path) -> ModelConfig:

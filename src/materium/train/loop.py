@@ -18,7 +18,8 @@ from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
 from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
-from materium.model.checkpoint import load_checkpoint, save_model, write_bytes
+from materium.io.atomic import write_bytes
+from materium.model.checkpoint import load_checkpoint, save_model
 from materium.model.conditions import Conditions, layout_id
 from materium.model.device import has_bfloat16
 from materium.model.likelihood import TOKEN_TYPES, nll
