@@ -23,7 +23,7 @@ COLUMNS = (
     {"errors"},
     {"crystal"},
     {"texts"},
-    {"convert", "io", "symmetry", "properties", "elements", "extras"},
+    {"convert", "io", "symmetry", "properties", "elements", "extras", "processes"},
     {"tokens", "refine"},
     {"data"},
     {"model"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from materium.cli.console import make_console
+from materium.cli.interrupts import left_to_others
 from materium.cli.options import ModelOption, QuietOption
 from materium.errors import MateriumError
 
@@ -71,10 +72,10 @@ def serve(
 
 
 def _run(server: "object", listener: socket.socket) -> None:
-    try:
+    with left_to_others(
+        "stopped; jobs that were not done are lost"
+    ):  # uvicorn lets open connections end, and raises the signal again
         server.run(sockets=[listener])  # type: ignore[attr-defined]  # uvicorn is an extra
-    except KeyboardInterrupt:
-        return  # the usual way to end it
 
 
 def _access(host: str, token: str | None, names: list[str]) -> "Access":

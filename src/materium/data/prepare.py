@@ -9,12 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import ceil, floor
-from multiprocessing import get_context
-from signal import SIG_IGN, SIGINT, signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from materium.data.shard import Shard, write_shard
 from materium.errors import DataError, MateriumError
 from materium.io.atomic import write_json
 from materium.io.lock import hold_folder
+from materium.processes import Pool
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
 from materium.tokens import oxidation
@@ -240,18 +238,14 @@ def _mapped(chunks: Iterable[tuple[Row, ...]], config: PrepareConfig, workers: i
     if workers <= 1:
         yield from (_prepare_chunk(chunk, config) for chunk in chunks)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=signal, initargs=(SIGINT, SIG_IGN)) as pool:
-        waiting = []  # workers leave Ctrl-C to this process, which then waits for what they have in hand
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_prepare_chunk, chunk, config))
-                if len(waiting) > 2 * workers:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with Pool(workers) as pool:
+        waiting = []
+        for chunk in chunks:
+            waiting.append(pool.submit(_prepare_chunk, chunk, config))
+            if len(waiting) > 2 * workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
 
 
 def _with_splits(rows: dict[str, list[Prepared]], config: PrepareConfig) -> dict[str, list[Prepared]]:

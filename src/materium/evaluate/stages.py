@@ -7,9 +7,8 @@ stood and ends with the same columns, whatever the number of processes.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from materium.errors import DataError
 from materium.io.atomic import write_bytes
+from materium.processes import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -188,15 +188,10 @@ def _salvaged(stage: Stage, items: list[Item]) -> list[Columns]:
 
 
 @contextmanager
-def _pool(stage: Stage, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that were started afresh: a fork of one that has run torch may hang."""
+def _pool(stage: Stage, processes: int) -> Iterator[Pool]:
     threads = max(1, (os.cpu_count() or 1) // processes)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_prepare, initargs=(stage.work, threads)) as pool:
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with Pool(processes, _prepare, (stage.work, threads)) as pool:
+        yield pool
 
 
 _WORKER: dict[str, Work] = {}
