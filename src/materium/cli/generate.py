@@ -158,8 +158,8 @@ def _run(
         write_run(run, lambda: engine.made(plan, run.prepare, run.done, batch_size, workers), quiet=quiet)
 
 
-def _firsts(path: Path, done: int) -> "Firsts":
+def _firsts(path: Path) -> "Firsts":
     """What tells copies; loaded by runs that ask for it alone."""
     from materium.evaluate.firsts import Firsts
 
-    return Firsts(path, done)
+    return Firsts(path)

@@ -53,13 +53,15 @@ def write_signed(path: Path, data: Mapping[str, Any]) -> None:
     write_json(path, {**data, CHECKSUM: _checksum(data)})
 
 
-def read_signed(path: Path, kind: str) -> dict[str, Any]:
+def read_signed(path: Path, kind: str, remedy: str = "choose another --out") -> dict[str, Any]:
     """Return what `write_signed` wrote.
 
     Parameters
     ----------
     kind
         What the file describes, for the message: "no run", say.
+    remedy
+        What to do about damage.
 
     Raises
     ------
@@ -69,11 +71,11 @@ def read_signed(path: Path, kind: str) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} describes {kind} ({error}); choose another --out") from error
+        raise DataError(f"{path} describes {kind} ({error}); {remedy}") from error
     if not isinstance(data, dict):
-        raise DataError(f"{path} describes {kind} (no JSON object); choose another --out")
+        raise DataError(f"{path} describes {kind} (no JSON object); {remedy}")
     if data.pop(CHECKSUM, None) != _checksum(data):
-        raise DataError(f"{path} describes {kind} (damaged or edited: its checksum is another); choose another --out")
+        raise DataError(f"{path} describes {kind} (damaged or edited: its checksum is another); {remedy}")
     return data
 
 
