@@ -20,7 +20,7 @@ from materium.data.prepare import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
-from materium.tokens.oxidation import reduced_formula
+from materium.oxidation import reduced_formula
 from materium.train.loop import validate
 
 

@@ -1,8 +1,9 @@
 """The code of Markdown pages: what a reader would type, found and run, as README's and the documentation's tests do.
 
-In a ```console block each line after `$ ` is a command and the rest is its output; a ```bash block is one command, a
-```python block a script. A block with a title is a file that later commands find. A line that ends in a backslash goes
-on in the next.
+In a ```console block each line after `$ ` is a command and the lines that follow are its output; a ```bash block is one
+command, and a ```text block right after it its output; a ```python block is a script. A ```text block that begins with
+`$ ` shows a command that is refused. A block with a title is a file that later commands find. A line that ends in a
+backslash goes on in the next. What is shown as output is held to what is printed; times are left out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from math import isclose
 from multiprocessing import get_context
 from pathlib import Path
 from textwrap import dedent
@@ -25,20 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data"
 
+MADE = "materium generate -n 64 --seed 1 --out runs/first"
+"""What `make generate` ends with."""
 SUBSTITUTIONS = {
     # Setting up would set up the environment that runs this test: the target's steps are resolved, not run.
-    "make generate": f"make --dry-run -C {ROOT} generate",
+    "make generate": f"make --dry-run -C {ROOT} generate && {MADE}",
     "make test": f"make --dry-run -C {ROOT} test",
     "make serve": f"make --dry-run -C {ROOT} serve",
     "make docs": f"make --dry-run -C {ROOT} docs",
     # No network in tests: the package's metadata is built and its installation resolved, nothing is installed.
     "pip install .": f"python -m pip install --dry-run --no-deps --no-index --no-build-isolation {ROOT}",
 }
-"""All that is run otherwise than as it is written; `data/` in a page stands for the reader's own tables."""
+"""All that is run otherwise than as it is written."""
 
-NEEDS_DATA = re.compile(r"(^|\s|\")(data/|shards\b|runs/tiny\b)")  # and what is made of them
 NEEDS_CUDA = re.compile(r"\bcuda\b")
 TIMEOUT_SECONDS = 240
 PRELOADED = [
@@ -80,6 +82,10 @@ class Command:
     text: str
     script: bool = False
     file: str | None = None
+    output: str = ""
+    """What the page shows below it."""
+    refused: bool = False
+    """Whether the page shows how it is refused, with status 2."""
 
     @property
     def name(self) -> str:
@@ -94,30 +100,56 @@ def blocks(page: str) -> list[Block]:
 
 def commands(page: str) -> list[Command]:
     """Return what a reader would do, in the page's order."""
-    return [command for block in blocks(page) for command in _of_block(block)]
+    found = blocks(page)
+    return [
+        command for block, after in zip(found, [*found[1:], None], strict=True) for command in _of_block(block, after)
+    ]
 
 
-def _of_block(block: Block) -> Iterator[Command]:
+def _of_block(block: Block, after: Block | None) -> Iterator[Command]:
     if block.title:
         yield Command(block.text, file=block.title)
     elif block.language == "python":
         yield Command(block.text, script=True)
     elif block.language == "bash":
-        yield Command(block.text.strip())
-    elif block.language == "console":
-        lines = block.text.replace("\\\n", " ").splitlines()
-        yield from (Command(line[2:]) for line in lines if line.startswith("$ "))
+        shown = after.text if after is not None and after.language == "text" else ""
+        yield Command(block.text.strip(), output=shown)
+    elif block.language == "console" or block.text.startswith("$ "):
+        for part in re.split(r"^\$ ", block.text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+            line, _, shown = part.partition("\n")
+            yield Command(line, output=shown, refused=block.language == "text")
 
 
-def marks(command: Command) -> list[pytest.MarkDecorator]:
-    """Return the mark of those that need the tables."""
-    return [pytest.mark.shared_data] if NEEDS_DATA.search(command.text) else []
+TIMED = re.compile(r"seconds|crystals per second")
+"""Beginnings of lines whose numbers are of the machine."""
+CLOSE = 0.02
+"""Relative; last digits of a sum, and with them a crystal in thousands, differ among processors."""
+
+
+def missing(shown: str, printed: str) -> list[str]:
+    """Return the lines of a page's sample that a command did not print, in the order of the sample."""
+    lines = iter([line.split() for line in printed.splitlines()])
+    wanted = [line for line in shown.splitlines() if line.strip()]
+    return [line for line in wanted if not any(_same(line.split(), found) for found in lines)]
+
+
+def _same(shown: list[str], found: list[str]) -> bool:
+    if TIMED.match(" ".join(shown)):
+        return shown[:-1] == found[:-1]
+    return len(shown) == len(found) and all(map(_same_word, shown, found))
+
+
+def _same_word(one: str, other: str) -> bool:
+    """Equal, or two decimals that are close."""
+    try:
+        numbers = [float(word) for word in (one, other) if "." in word]
+    except ValueError:
+        numbers = []
+    return one == other or (len(numbers) == 2 and isclose(*numbers, rel_tol=CLOSE))
 
 
 def skip_if_impossible(command: Command) -> None:
-    """Skip what needs the tables where there are none, and what needs a GPU where there is none."""
-    if NEEDS_DATA.search(command.text) and not DATA.is_dir():
-        pytest.skip(f"no data tables in {DATA}")
+    """Skip what needs a GPU where there is none."""
     if NEEDS_CUDA.search(command.text):
         import torch
 
@@ -125,26 +157,33 @@ def skip_if_impossible(command: Command) -> None:
             pytest.skip("no CUDA device on this machine")
 
 
-def make_folder(path: Path) -> Path:
-    """Return an empty folder in which a page is followed from top to bottom, with the tables where there are any."""
-    path.mkdir(parents=True)
-    if DATA.is_dir():
-        (path / "data").symlink_to(DATA)
-    return path
-
-
 def run(command: Command, folder: Path, environment: Mapping[str, str]) -> str:
-    """Do what the page says in a process of its own, as a reader would, which must succeed, and return its errors."""
+    """Do what the page says in a process of its own, as a reader would, and return what it prints."""
     if command.file:
         (folder / command.file).write_text(command.text, encoding="utf-8")
         return ""
     written = SUBSTITUTIONS.get(command.text, command.text)
     program = [sys.executable, "-c", written] if command.script else ["bash", "-euo", "pipefail", "-c", written]
     done = subprocess.run(
-        program, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+        program,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
     )
-    assert done.returncode == 0, f"{written}\n{done.stdout}\n{done.stderr}"
-    return done.stderr
+    return judged(command, done.returncode, done.stdout)
+
+
+def judged(command: Command, status: int | None, printed: str) -> str:
+    """Return what a command printed: its status and its output must be those of the page."""
+    assert status == (2 if command.refused else 0), f"{command.text}\n{printed}"
+    assert "Traceback" not in printed, printed
+    lost = missing(command.output, printed)
+    assert not lost, f"{command.text}\nthe page shows what is not printed:\n{lost}\n{printed}"
+    return printed
 
 
 def start(command: Command, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -172,8 +211,7 @@ def run_preloaded(command: Command, folder: Path, environment: Mapping[str, str]
     process.join()
     said = log.read_text(encoding="utf-8", errors="replace")
     assert not late, f"{command.text}\ntook more than {TIMEOUT_SECONDS} s\n{said}"
-    assert process.exitcode == 0, f"{command.text}\n{said}"
-    return said
+    return judged(command, process.exitcode, said)
 
 
 def follow(command: Command, folder: Path, log: Path) -> None:

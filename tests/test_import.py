@@ -3,8 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = {"ase", "matplotlib", "moyopy", "pandas", "pyarrow", "pymatgen", "rich", "scipy", "torch", "typer"}
 LIMIT_SECONDS = 1.0
@@ -35,6 +39,26 @@ def test_import_brings_no_heavy_package() -> None:
 @pytest.mark.parametrize("module", ["materium.cli.main", "materium.cli.doctor", "materium.cli.options"])
 def test_command_line_brings_no_science(module: str) -> None:
     assert not timed_import(module)[1] & (HEAVY - {"rich", "typer"})
+
+
+COMMANDS = {
+    "--version": HEAVY - {"typer"},
+    "--help": HEAVY - {"typer"},
+    "generate --help": HEAVY - {"typer", "rich", "moyopy"},
+    "info": HEAVY - {"typer", "rich"},
+    "conditions": HEAVY - {"typer", "rich"},
+    "generate -n 1 --table-only --no-space-groups -q --out OUT": {"chgnet", "fastapi", "matplotlib", "pandas", "scipy"},
+}
+"""What a command may not import: seconds for a line of text, or what it does not use."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_imports_what_it_uses_alone(command: str, tmp_path: Path) -> None:
+    words = command.replace("OUT", str(tmp_path / "run")).split()
+    program = f"import sys; from materium.cli.main import main; main({words}); print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & COMMANDS[command]
 
 
 def test_version_is_the_installed_one() -> None:

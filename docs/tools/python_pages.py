@@ -9,6 +9,19 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "src" / "materium"
 ROOT_PAGE = "materium"
 """Name of the page of the modules that stand in no folder."""
+FIRST = {
+    ".": ("crystal", "convert", "structures", "properties", "errors"),
+    "data": ("readers", "prepare", "example"),
+    "evaluate": ("pipeline", "reference", "validity", "uniqueness", "novelty", "hull", "prediction", "funnel"),
+    "generate": ("engine", "request", "targets", "complete", "writer"),
+    "model": ("checkpoint", "config", "transformer", "conditions", "likelihood"),
+    "relax": ("relaxer", "potential", "validate"),
+    "report": ("gallery",),
+    "train": ("loop", "config"),
+}
+"""By folder, the modules that people who write Python call, in the order of a page; the others follow by name."""
+META = "---\nsearch:\n  boost: 0.5\n---\n\n"
+"""A search finds the pages that are written by hand first."""
 
 
 @cache
@@ -21,11 +34,15 @@ def pages() -> dict[str, str]:
 
 def _page(folder: Path) -> str:
     """A heading, what the package says of itself, and an entry for each of its modules; empty if it has none."""
-    modules = sorted(path for path in folder.glob("*.py") if path.name not in ("__init__.py", "__main__.py"))
+    first = FIRST.get(folder.relative_to(PACKAGE).as_posix(), ())
+    modules = sorted(
+        (path for path in folder.glob("*.py") if path.name not in ("__init__.py", "__main__.py")),
+        key=lambda path: (first.index(path.stem) if path.stem in first else len(first), path.stem),
+    )
     if not modules:
         return ""
     entries = "".join(f"::: {_dotted(path)}\n\n" for path in modules)
-    return f"# {_dotted(folder)}\n\n{_docstring(folder / '__init__.py')}\n\n{entries}"
+    return f"{META}# {_dotted(folder)}\n\n{_docstring(folder / '__init__.py')}\n\n{entries}"
 
 
 def _dotted(path: Path) -> str:

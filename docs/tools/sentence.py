@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 
 from materium.crystal import Crystal
-from materium.model.checkpoint import default_model
+from materium.model.folder import default_model
 from materium.report.picture import picture
 from materium.symmetry import canonical
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from materium.cli.conditions import option_flag
-from materium.model.checkpoint import default_model
+from materium.model.folder import default_model
 from materium.properties import table
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Crystals to and from pymatgen, ASE, CIF, POSCAR and extxyz: the only file that knows these libraries and formats.
+"""Crystals to and from pymatgen, ASE, POSCAR and extxyz: the only file that knows these libraries.
 
 What comes in is rejected instead of repaired, with one line that says why: disordered sites, overlapping atoms,
 unknown elements (deuterium is one), cells without volume, text that is cut short.
@@ -20,7 +20,9 @@ import numpy as np
 
 from materium import texts
 from materium.crystal import Crystal
-from materium.errors import ConversionError, CrystalError, MateriumError
+from materium.errors import ConversionError, CrystalError, MateriumError, unknown_element
+from materium.io import cif
+from materium.oxidation import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,15 +31,11 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
     from pymatgen.core import Structure
-    from pymatgen.io.cif import CifParser
 
     Facts = dict[str, Any]
     """What a file says about a structure besides its atoms: names, and values as they were read."""
     Loader = Callable[[], tuple[Crystal, Facts]]
     """Reads one structure when it is called, or raises `MateriumError`: a bad frame spoils no other."""
-
-SYMMETRIC_CIF_ROUNDING = 1e-4
-"""Relative distance below which 0.3333 is read as 1/3, without which symmetry operations make two atoms of one."""
 
 _UNREADABLE = (
     ArithmeticError,
@@ -74,11 +72,11 @@ def from_structure(structure: Structure) -> Crystal:
 
 
 def to_structure(crystal: Crystal) -> Structure:
-    """Return the crystal as a pymatgen structure, its sites in the same order, with oxidation states if it has them."""
+    """Return the crystal as a pymatgen structure, its sites in the same order, with oxidation states as `balanced`."""
     from pymatgen.core import Lattice, Species, Structure
 
     names = symbols(crystal.numbers)
-    states = crystal.oxidation_states
+    states = balanced(crystal)[0].oxidation_states
     species = names if states is None else [Species(n, int(s)) for n, s in zip(names, states, strict=True)]
     return Structure(Lattice(crystal.lattice), species, crystal.frac_coords)
 
@@ -116,45 +114,24 @@ def from_atoms(atoms: Atoms) -> Crystal:
 
 
 def to_atoms(crystal: Crystal) -> Atoms:
-    """Return the crystal as ASE atoms, with its oxidation states, if known, in the array `oxidation_states`."""
+    """Return the crystal as ASE atoms, with oxidation states as `balanced` in the array `oxidation_states`, if any."""
     from ase import Atoms
 
     atoms = Atoms(crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice, pbc=True)
-    if crystal.oxidation_states is not None:
-        atoms.arrays["oxidation_states"] = crystal.oxidation_states.copy()
+    if (states := balanced(crystal)[0].oxidation_states) is not None:
+        atoms.arrays["oxidation_states"] = states.copy()
     return atoms
 
 
 def from_cif(text: str) -> Crystal:
-    """Return the crystal of a CIF with one structure; sites come sorted by electronegativity, as pymatgen sorts them.
-
-    Raises
-    ------
-    ConversionError
-        If the text is no CIF or is cut short, holds no structure or several, has disordered sites, implicit hydrogens
-        or unknown elements, or if its sites disagree with its formula.
-    CrystalError
-        As `from_structure`.
-    """
-    from pymatgen.io.cif import CifParser
-
-    block = _only_block(text)
-    rounding = 0.0 if _is_p1(block) else SYMMETRIC_CIF_ROUNDING
-    with _parsing("CIF") as caught:
-        parser = CifParser.from_str(block, frac_tolerance=rounding)
-        _check_cif_symbols(parser)
-        (structure,) = parser.parse_structures(primitive=False, on_error="raise")
-    crystal = from_structure(structure)
-    notes: list[str] = getattr(parser, "warnings", [])
-    _refuse_guesses([*notes, *(str(warning.message) for warning in caught)], block)
-    return crystal
+    """Return the crystal of a CIF with one structure; raises as `materium.io.cif.read`."""
+    return cif.read(text)
 
 
 def to_cif(crystal: Crystal, name: str | None = None) -> str:
     """Return the cell as it stands as a CIF in P1, with `name` (default: the formula) as the name of its data block."""
-    reduced = _reduced(tuple(crystal.numbers.tolist()))
-    block = reduced[0] if name is None else re.sub(r"[^!-~]+", "_", name)[:74]
-    return texts.cif(_right_handed(crystal), symbols(crystal.numbers), reduced, block)
+    reduced = reduced_formula(tuple(crystal.numbers.tolist()))
+    return texts.cif(_right_handed(balanced(crystal)[0]), symbols(crystal.numbers), reduced, name or reduced[0])
 
 
 def from_poscar(text: str) -> Crystal:
@@ -183,7 +160,7 @@ def from_extxyz(text: str) -> tuple[Crystal, Facts]:
         try:
             atoms = next(read_xyz(StringIO(text), 0))
         except KeyError as error:  # ASE looks symbols up in a dictionary
-            raise _unknown_element(str(error.args[0])) from error
+            raise unknown_element(str(error.args[0])) from error
     return from_atoms(atoms), {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
 
 
@@ -200,7 +177,7 @@ def write_extxyz_frame(file: TextIO, crystal: Crystal, info: Mapping[str, object
     """Append one frame to an open file, in a single write; entries of `info` that are None are left out."""
     known = {name: value for name, value in {**info, "pbc": "T T T"}.items() if value is not None}
     words = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in known.items()}
-    file.write(texts.extxyz(crystal, symbols(crystal.numbers), _comment(words)))
+    file.write(texts.extxyz(balanced(crystal)[0], symbols(crystal.numbers), _comment(words)))
 
 
 def file_kind(path: Path) -> str | None:
@@ -256,7 +233,7 @@ def atomic_numbers(names: Sequence[str]) -> NDArray[np.int64]:
 
     for name in names:
         if not table.get(name):  # ASE's dummy atom X has number 0
-            raise _unknown_element(name)
+            raise unknown_element(name)
     return np.array([table[name] for name in names], dtype=np.int64)
 
 
@@ -269,12 +246,12 @@ def symbols(numbers: Iterable[int]) -> list[str]:
 
 def formula(crystal: Crystal) -> str:
     """Return the reduced formula in pymatgen's spelling: `SiO2`, `LiFePO4`."""
-    return _reduced(tuple(crystal.numbers.tolist()))[0]
+    return reduced_formula(tuple(crystal.numbers.tolist()))[0]
 
 
 @lru_cache(maxsize=4096)
-def _reduced(numbers: tuple[int, ...]) -> tuple[str, float]:
-    """The reduced formula of atoms, and how many times they hold it: one atom of oxygen is half an `O2`."""
+def reduced_formula(numbers: tuple[int, ...]) -> tuple[str, float]:
+    """Return the reduced formula of atoms, and how many times they hold it: one atom of oxygen is half an `O2`."""
     from pymatgen.core import Composition
 
     with _without_noble_warnings():
@@ -311,7 +288,7 @@ def _parsing(what: str) -> Iterator[list[warnings.WarningMessage]]:
         raise
     except _UNREADABLE as error:
         detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        detail = " ".join(detail.split()).removeprefix("No structure parsed for section 1 in CIF. ").rstrip(".")
+        detail = " ".join(detail.split()).rstrip(".")
         detail = detail[:160] or type(error).__name__
         raise ConversionError(f"unreadable {what}: {detail}; a whole and valid one is needed") from error
 
@@ -358,49 +335,6 @@ def _comment(info: dict[str, Any]) -> str:
     from ase.io.extxyz import key_val_dict_to_str  # a third of a second
 
     return str(key_val_dict_to_str(info))  # type: ignore[no-untyped-call]
-
-
-def _unknown_element(name: str) -> ConversionError:
-    advice = "write hydrogen's isotopes as H" if name in ("D", "T") else "an element's symbol from H to Og is needed"
-    return ConversionError(f"unknown element: {name!r}; {advice}")
-
-
-def _only_block(text: str) -> str:
-    """The one data block with atom sites; published CIFs have others, with references and authors."""
-    blocks = [block for block in re.split(r"(?im)^(?=data_)", text) if "_atom_site_fract_x" in block]
-    if len(blocks) != 1:
-        raise ConversionError(f"CIF has {len(blocks)} data blocks with atom sites; exactly one is needed")
-    return blocks[0]
-
-
-def _space_group_name(block: str) -> str | None:
-    found = re.search(r"(?im)^_(?:symmetry_space_group_name_H-M|space_group_name_H-M_alt)\s+(\S.*?)\s*$", block)
-    return found.group(1).strip("'\"") if found else None
-
-
-def _is_p1(block: str) -> bool:
-    return (_space_group_name(block) or "").replace(" ", "") == "P1"
-
-
-def _check_cif_symbols(parser: CifParser) -> None:
-    """Look every symbol up: pymatgen reads a vacancy `Vac` as vanadium, and passes over a site that it cannot read."""
-    (block,) = parser.as_dict().values()
-    column = block.get("_atom_site_type_symbol") or block["_atom_site_label"]
-    letters = [re.match(r"[A-Za-z]*", entry) for entry in column]
-    atomic_numbers([match.group().capitalize() or "?" if match else "?" for match in letters])
-
-
-def _refuse_guesses(notes: Sequence[str], block: str) -> None:
-    """Refuse what pymatgen only warns of: a structure that the CIF does not fully give."""
-    text = " ".join(" ".join(notes).split())
-    if "implicit hydrogens" in text:
-        raise ConversionError("CIF has implicit hydrogens: not all atoms have coordinates, and all are needed")
-    name = _space_group_name(block)
-    if "Defaulting to P1" in text and name and not _is_p1(block):
-        raise ConversionError(f"unknown space group: {name!r}, without symmetry operations; write the cell in P1")
-    mismatch = re.search(r"Missing elements [\w, ]+|Incorrect stoichiometry", text)
-    if mismatch:
-        raise ConversionError(f"CIF's atom sites disagree with its formula: {mismatch.group()}; a whole CIF is needed")
 
 
 def _read_text(path: Path) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class MateriumError(ValueError):
@@ -41,3 +45,16 @@ class RequestError(MateriumError):
 
 class TrainingError(MateriumError):
     """A training run that cannot start or go on."""
+
+
+def unknown_element(name: str) -> ConversionError:
+    """Return the error for a symbol that is none of an element from hydrogen to oganesson."""
+    advice = "write hydrogen's isotopes as H" if name in ("D", "T") else "an element's symbol from H to Og is needed"
+    return ConversionError(f"unknown element: {name!r}; {advice}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: the one that was meant, or all there are."""
+    names = list(known)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"

@@ -11,6 +11,10 @@ from typing import Literal
 
 from materium.errors import RequestError
 
+MAX_ENCODED = 1e9
+"""The network takes no larger numbers: float32 must hold products and squares of them."""
+MAX_LOGARITHMIC = 1e30
+"""The same for a value that it takes the logarithm of, in the property's unit."""
 Kind = Literal["number", "category", "formula", "elements"]
 
 SHORT_NAMES = {"reduced_formula": "formula"}
@@ -37,17 +41,21 @@ class Property:
         Raises
         ------
         RequestError
-            If the value is not finite, below what the logarithm allows, or no label of a category.
+            If the value is not finite, far beyond what the network can take, below what the logarithm
+            allows, or no label of a category.
         """
         if not isfinite(value):
             raise RequestError(f"{self.name} = {value} is not finite; give a number in {self.unit or 'plain units'}")
         if self.kind == "category":
             return float(self._label(value))
-        if self.transform == "identity":
-            return value / self.scale
-        if value < 0:
+        if self.transform == "log" and value < 0:
             raise RequestError(f"{self.name} = {value:g} {self.unit} is negative; it starts at 0")
-        return log(value + self.offset) / self.scale
+        most = self.scale * MAX_ENCODED if self.transform == "identity" else MAX_LOGARITHMIC
+        if abs(value) > most:
+            least = -most if self.transform == "identity" else 0
+            line = f"{self.name} = {value:g} {self.unit} is out of all bounds; give one from {least:g} to {most:g}"
+            raise RequestError(line)
+        return (value if self.transform == "identity" else log(value + self.offset)) / self.scale
 
     def decode(self, encoded: float) -> float:
         """Return the value in the property's unit; the inverse of `encode`."""

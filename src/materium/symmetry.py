@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -95,14 +95,16 @@ def space_groups(crystal: Crystal, coarse: float, fine: float) -> tuple[int | No
     A crystal on the grid that has its coarse group to the last digit, as five of six that a model writes do, has it at
     any finer tolerance, where nothing is added, and is not searched again.
     """
-    first = _found(crystal, coarse)
+    first = found(crystal, coarse)
     if first is not None and _holds_exactly(crystal, first.operations):
         return first.number, first.number
-    second = _found(crystal, fine)
+    second = found(crystal, fine)
     return None if first is None else first.number, None if second is None else second.number
 
 
-def _found(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset | None:
+@lru_cache(maxsize=8)  # by identity; a crystal's row and its CIF ask one after the other
+def found(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset | None:
+    """Return what moyo finds of a crystal's symmetry, or None where it finds none; see `dataset_of`."""
     try:
         return dataset_of(crystal, symprec)
     except CrystalError:

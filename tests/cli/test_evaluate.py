@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -42,6 +43,9 @@ def test_folder_of_cifs(judge: Callable[..., Any], tmp_path: Path) -> None:
     status, out, err = judge("in", "--out", "out", *CHEAP)
     assert (status, err) == (0, "")
     assert "5 of 6" in out
+    assert re.search(r"^valid .*no two atoms too close", out, re.MULTILINE)
+    assert re.search(r"^1 +\S+\.cif ", out, re.MULTILINE)  # the first of the best
+    assert "out/report.html" in out.splitlines()[-1]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "evaluation.json", "lemat.csv", "metrics.json", "relaxed.extxyz", "report.html", "rows.parquet"
     }  # fmt: skip

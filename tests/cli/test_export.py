@@ -49,7 +49,7 @@ def assert_refused(result: tuple[int, str, str], said: str) -> None:
 def test_table(export: Callable[..., Any], tmp_path: Path) -> None:
     crystals = [NACL, QUARTZ, SILICON]
     write_table(tmp_path / "in.parquet", crystals)
-    status, out, err = export("in.parquet", "--out", "out")
+    status, out, err = export("in.parquet", "--out", "out", to="QE")  # as people call it
     assert (status, err) == (0, "")
     assert "out: inputs of 3 of 3 structures; see out/README.md" in out
     for index, crystal in enumerate(crystals):

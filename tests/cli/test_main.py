@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from materium.cli import main as program
+from materium.cli.help import PURPOSES
 from materium.errors import MateriumError
 
 if TYPE_CHECKING:
@@ -68,16 +69,42 @@ def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> N
         )
 
 
-@pytest.mark.parametrize("name", ["", *program.COMMANDS])
-def test_help_brings_no_heavy_package(name: str) -> None:
+def test_the_help_names_every_command_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sorted(name for part in PURPOSES.values() for name in part) == sorted(program.COMMANDS)
+    program.main(["--help"])
+    shown = capsys.readouterr().out.splitlines()
+    for name, purpose in (pair for part in PURPOSES.values() for pair in part.items()):
+        assert [line.split(maxsplit=1)[1] for line in shown if line.startswith(f"  {name} ")] == [purpose]
+
+
+def test_options_stand_in_sections_conditions_before_sampling(capsys: pytest.CaptureFixture[str]) -> None:
+    program.main(["generate", "--help"])
+    shown = capsys.readouterr().out
+    titles = [line[:-1] for line in shown.splitlines() if re.fullmatch(r"[A-Z][\w ]+:", line)]
+    assert titles == ["Options", "Conditions", "Hard constraints", "Sampling", "Output", "Computing"]
+    assert shown.index("--density") < shown.index("--temperature") < shown.index("--threads")
+
+
+def test_help_of_no_command_brings_a_heavy_package() -> None:
+    """All in one process: what one of them imports stays."""
     code = f"""
 import sys
-from materium.cli.main import main
-status = main({[name, "--help"] if name else ["--help"]!r})
-sys.exit(status or " ".join({HEAVY!r} & sys.modules.keys()))
+from materium.cli.main import COMMANDS, main
+for name in COMMANDS:
+    main([name, "--help"])
+sys.exit(" ".join({HEAVY!r} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    for words, expected in (("materium gen", "generate"), ("materium generate --den", "--density")):
+        asked = {"_MATERIUM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        done = subprocess.run(
+            [sys.executable, "-m", "materium"], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.split() == [expected]
 
 
 @pytest.mark.parametrize(

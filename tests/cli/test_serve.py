@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from materium.cli.main import main
+from materium.extras import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,4 +117,4 @@ def test_a_short_token_and_a_damaged_model(said: Callable[..., str], tmp_path: P
 
 def test_without_its_packages_it_names_the_extra(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "pip install 'materium[serve]'" in said()
+    assert install_command("serve") in said()

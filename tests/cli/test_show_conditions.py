@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from materium.cli.main import main
-from materium.model.checkpoint import default_model
 from materium.model.facts import ADHERENCE
+from materium.model.folder import default_model
 from materium.properties import table
 
 if TYPE_CHECKING:

@@ -331,6 +331,13 @@ def rewrite(text: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(text)
 
 
+def test_a_table_in_place_of_shards_is_never_written_over(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.touch()
+    with pytest.raises(DataError, match=r"is a file, .* 'materium prepare \S+/mine.csv --out \S+/mine-shards'"):
+        read_manifest(table)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -12,13 +12,15 @@ import pytest
 from crystals import NACL, QUARTZ, SILICON
 from materium.crystal import Crystal
 from materium.data.records import Row
-from materium.dft.folder import RESERVED, export, folder_name
-from materium.dft.plan import Plan
+from materium.dft.folder import RESERVED, export, folder_name, writer
+from materium.dft.plan import PROGRAMS, Plan
 from materium.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from materium.dft.plan import Program
 
 RELAX = Plan("quantum-espresso", "relax")
 HEAVY = Crystal(np.eye(3) * 4, np.zeros((1, 3)), np.array([110]))
@@ -114,3 +116,8 @@ def test_a_source_that_breaks_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cut short"):
         export(broken(), tmp_path / "out", RELAX)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_has_a_writer(program: Program) -> None:
+    assert writer(program).__module__ == f"materium.dft.{program.replace('-', '_')}"

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from materium.dft.plan import PROGRAMS, TASKS, Plan
+from materium.dft.plan import Plan
 from materium.dft.pseudopotentials import sssp
 from materium.errors import RequestError
-
-if TYPE_CHECKING:
-    from materium.dft.plan import Program, Task
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("task", TASKS)
-def test_every_program_has_a_writer_for_every_task(program: Program, task: Task) -> None:
-    assert Plan(program, task).writer.__module__ == f"materium.dft.{program.replace('-', '_')}"
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,18 @@ def test_the_card_is_the_one_that_ships(site: Path) -> None:
 
 def test_notes_of_the_builders_are_not_published(site: Path) -> None:
     assert not list(site.rglob("*.py"))
+
+
+def test_the_reference_begins_with_what_people_call(site: Path) -> None:
+    """Signatures with every keyword, before the modules behind them."""
+    text = page(site, "reference/python/generate")
+    places = [text.index(f'id="materium.generate.{name}"') for name in ("engine", "request", "automaton")]
+    assert places == sorted(places)
+    assert "**options" not in text
+    overview = page(site, "reference/python")
+    assert 'id="materium.evaluate.EvaluatePackage.__call__"' in overview
+    sys.path.insert(0, str(ROOT / "docs" / "tools"))
+    import python_pages
+
+    for folder, names in python_pages.FIRST.items():
+        assert all((ROOT / "src" / "materium" / folder / f"{name}.py").is_file() for name in names), folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
@@ -32,3 +33,11 @@ def test_files_that_pages_name_are_there() -> None:
 
 def test_notebooks_are_named() -> None:
     assert "`examples/`" in (DOCS / "tutorial.md").read_text(encoding="utf-8")
+
+
+def test_every_extra_is_explained() -> None:
+    """But for those of developers."""
+    page = (DOCS / "howto" / "install.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert listed == project["optional-dependencies"].keys() - {"docs", "test", "browser", "dev"}

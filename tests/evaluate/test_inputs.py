@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import materium
 from crystals import KNOWN, NACL, RUTILE, SILICON
 from materium import convert
 from materium.crystal import Crystal
 from materium.data.records import Row
 from materium.errors import DataError, MateriumError
 from materium.evaluate.inputs import check_asked, read_inputs
+from materium.evaluate.pipeline import Settings
 from tiny import write_table
 
 if TYPE_CHECKING:
@@ -112,3 +114,40 @@ def test_asked_is_the_denominator() -> None:
     assert check_asked(10, 7) == 10
     with pytest.raises(MateriumError, match="7 rows"):
         check_asked(6, 7)
+
+
+def test_structures_of_every_library_and_paths(tmp_path: Path) -> None:
+    """Names come along, equal ones are told apart, and what is no crystal is a row with its reason."""
+    structure, atoms, disordered = convert.to_structure(NACL), convert.to_atoms(SILICON), convert.to_structure(RUTILE)
+    structure.properties = {"id": "salt", "log_likelihood": -3.5}
+    atoms.info["id"] = "si"
+    disordered.replace_species({"Ti4+": {"Ti4+": 0.5, "Si4+": 0.5}})
+    close = convert.to_structure(Crystal(np.eye(3) * 4, np.array([[0, 0, 0], [0.05, 0, 0]]), np.array([11, 17])))
+    (tmp_path / "a.cif").write_text(convert.to_cif(NACL))
+    rows = read_inputs([structure, atoms, structure, disordered, close, RUTILE, tmp_path / "a.cif"]).rows
+    assert [row.id for row in rows] == ["salt", "si", "salt#2", "3", "4", "5", "a.cif"]
+    assert [row.crystal is None for row in rows] == [False, False, False, True, False, False, False]
+    assert rows[0].properties == {"log_likelihood": -3.5}
+    assert "disordered" in str(rows[3].reason)
+    (alone,) = read_inputs(structure).rows
+    assert alone.id == "salt"
+
+
+@pytest.mark.parametrize("source", [[3], [None]])
+def test_what_is_no_structure_is_named(source: list[object]) -> None:
+    with pytest.raises(DataError, match=r"item 0 is a .*; give pymatgen structures"):
+        read_inputs(source)  # type: ignore[arg-type]
+
+
+def test_the_package_can_be_called() -> None:
+    """Also after its modules were imported, which puts the package in the place of a function of its name."""
+    crystals = materium.load().generate(3, seed=1)
+    found = materium.evaluate(crystals, skip=["novel", "relax"])
+    assert (
+        [row["id"] for row in found.rows]
+        == [one.properties["id"] for one in crystals]
+        == [f"1-{i:06d}" for i in range(3)]
+    )
+    assert found.rows[0]["log_likelihood"] == pytest.approx(crystals[0].properties["log_likelihood"])
+    with pytest.raises(MateriumError, match="settings and max_steps"):
+        materium.evaluate(crystals, settings=Settings(), max_steps=3)

@@ -205,6 +205,60 @@ def test_file_gives_back_what_was_written(built: Reference, tmp_path: Path) -> N
         built.write(tmp_path / "mine.parquet")
 
 
+def test_two_references_share_their_crystals(built: Reference, table: Path, tmp_path: Path) -> None:
+    """Each comes back whole; the second takes the fingerprints of the first, and other crystals are refused."""
+    crystals = tmp_path / "known.parquet"
+    built.write(tmp_path / "one.parquet", crystals)
+    before = crystals.read_bytes()
+    potential = Additive(fails_on=("NaCl", "KI"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference_build, "fingerprint", None)
+        other = build([table], potential, "other", Options(processes=1), crystals=crystals)
+    other.write(tmp_path / "two.parquet", crystals)
+    assert crystals.read_bytes() == before
+    for name, own in (("one", built), ("two", other)):
+        found = load(tmp_path / f"{name}.parquet")
+        assert found.fingerprint == own.fingerprint
+        assert found.entries == own.entries
+        assert found.known().verdict(SALTS[0])["novel"] is False
+    assert (tmp_path / "two.parquet").stat().st_size < len(before)
+    half = write_table(tmp_path / "salts.parquet", SALTS[:20])
+    with pytest.raises(DataError, match="holds other crystals than the tables"):
+        build([half], Additive(), "half", Options(), crystals=crystals)
+    with pytest.raises(DataError, match="holds other crystals"):
+        build([half], Additive(), "half", Options()).write(tmp_path / "half.parquet", crystals)
+    with pytest.raises(DataError, match="must lie beside"):
+        built.write(tmp_path / "three.parquet", table)
+    crystals.write_bytes(before[:-9])
+    with pytest.raises(DataError, match="is no file of a reference's crystals"):
+        load(tmp_path / "one.parquet")
+
+
+@pytest.mark.parametrize(("options", "computed"), [(Options(max_above=0.1), 3), (Options(compute=False), 1)])
+def test_what_has_no_energy_is_known_all_the_same(tmp_path: Path, options: Options, computed: int) -> None:
+    """Of four salts one is estimated far above the hull, one has no estimate, and the first has its energy given."""
+    potential = Additive()
+    (first,) = potential.predict(SALTS[:1])
+    assert first is not None
+    columns = {"e_hull_est": [0.05, 0.3, None, 0.1], "additive_energy_per_atom": [first.energy / 2, None, None, None]}
+    path = write_table(tmp_path / "four.parquet", SALTS[:4], **columns)
+    items = measured([path], potential, options)
+    assert [item.energy is not None for item in items].count(True) == computed
+    assert items[0].energy is not None
+    assert items[1].energy is None
+    found = build([path], potential, "four", options)
+    assert found.settings["max_above"] == options.max_above
+    assert len(found.known()) == 4
+    assert not found.known().verdict(SALTS[1])["novel"]
+
+
+def test_labels_of_dft_weigh_more_than_an_estimate(table: Path, tmp_path: Path) -> None:
+    content = pq.read_table(table)
+    pq.write_table(content.append_column("e_hull_est", pa.array([0.5] * len(content))), tmp_path / "salts.parquet")
+    found = build([tmp_path / "salts.parquet"], Additive(), "salts", Options(max_above=0.1))
+    assert found.entries == build([table], Additive(), "salts", Options()).entries
+
+
 def test_building_again_gives_the_same_fingerprint(built: Reference, table: Path) -> None:
     assert build([table], Additive(), "salts", Options()).fingerprint == built.fingerprint
     assert built.tables[0].sha256 == digest(table)
@@ -304,7 +358,8 @@ def test_the_one_that_ships() -> None:
     found = load()
     assert (found.name, found.potential, found.version, found.scheme) == ("chgnet", "chgnet", "0.3.0", "MP2020")
     assert [table.name for table in found.tables] == ["train", "val", "test"]
-    assert all(Hull(found).missing(crystal) == () for crystal in SALTS)
+    hull = Hull(found)
+    assert all(hull.missing(crystal) == () for crystal in SALTS)
     place = reference.files("materium").joinpath("pretrained", f"{SHIPPED}chgnet.parquet")
     assert len(place.read_bytes()) < 4_500_000
 

@@ -83,7 +83,7 @@ def test_progress_counts_what_was_there(tmp_path: Path) -> None:
     Journal(path).add({n: EXPECTED[n] for n in (3, 4, 5)})
     seen: list[tuple[str, int, int]] = []
     run(Stage("squares", squares, 3), ITEMS, Journal(path), progress=lambda *told: seen.append(told))
-    assert seen[0] == ("squares", 6, 20)
+    assert seen[:2] == [("squares", 3, 20), ("squares", 6, 20)]  # at once: a chunk may take minutes
     assert seen[-1] == ("squares", 20, 20)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from materium.evaluate.adherence import Share
-from materium.evaluate.summary import LEMAT, MATTERGEN, METRICS, fractions, summarise, verdicts
+from materium.evaluate.summary import LEMAT, MATTERGEN, METRICS, fractions, means, summarise, verdicts
 
 
 def row(**columns: Any) -> dict[str, Any]:
@@ -71,6 +71,21 @@ def test_figures_are_complete() -> None:
             share = Share(one["numerator"], one["denominator"])
             assert one["value"] == share.value
             assert one["interval"] == list(share.interval)
+
+
+def test_the_interval_of_a_positive_mean_is_positive_and_tight_ones_are_the_normal_ones() -> None:
+    far, near, signed = (
+        means([{name: value} for value in values], ())[name]
+        for name, values in (
+            ("rmsd", (0.0, 0.0, 0.9)),
+            ("num_sites", (19, 20, 21)),
+            ("energy_change", (-0.2, 0.1, 0.4)),
+        )
+    )
+    assert 0 < far["interval"][0] < far["value"] < far["interval"][1]
+    half = 1.96 / 3**0.5
+    assert near["interval"] == pytest.approx([20 - half, 20 + half], rel=2e-3)
+    assert signed["interval"] == pytest.approx([0.1 - 0.3 * half, 0.1 + 0.3 * half], rel=1e-3)
 
 
 def test_relaxed_verdict_goes_before_that_as_made() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from materium.errors import RequestError
 from materium.generate.request import Request, parse_composition
+from materium.generate.targets import parse_target
 from materium.model.conditions import layout_id
 from materium.model.config import Seen
 from materium.properties import scalar_names
@@ -111,3 +112,15 @@ def test_targets_outside_training_are_warned_of() -> None:
 def test_rows_are_alike() -> None:
     told = Request(conditions={"density": 3.5}).told(4)
     assert torch.equal(told.scalars.nan_to_num(), told.scalars[:1].expand(4, -1).nan_to_num())
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("Fm-3m", 225), ("F m -3 m", 225), ("P6_3/mmc", 194), ("Cmce", 64), ("225", 225)]
+)
+def test_a_space_group_is_named_by_its_symbol_too(text: str, number: int) -> None:
+    assert parse_target("space_group", text) == number
+
+
+def test_a_space_group_that_is_none_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"space_group = 'Xx' is neither a symbol such as Fm-3m nor a number"):
+        parse_target("space_group", "Xx")

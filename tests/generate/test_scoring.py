@@ -193,7 +193,7 @@ def test_options_of_the_python_interface(engine: Materium) -> None:
         ({"order": "hihg"}, "unknown order"),
         ({"draws": 1}, "draws = 1"),
         ({"densty": 3.0}, "did you mean density"),
-        ({"temperature": 2.0}, "unknown condition 'temperature'"),
+        ({"temperature": 2.0}, "unknown option 'temperature'"),
         ({"density": "1..2"}, "one value of each"),
         ({"density": [1.0, 2.0]}, "one value of each"),
         ({"formula": "Xx2"}, "no formula"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from materium.errors import DataError
+from materium.extras import install_command
 from materium.report import drawing, plots
 from materium.report.drawing import Plot, inline_svg, sample, save, short
 from materium.report.summary import Outcome, Share
@@ -102,5 +103,5 @@ def test_long_labels_are_cut() -> None:
 
 def test_without_matplotlib_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(DataError, match=r"pip install 'materium\[report\]'"), drawing.style():
+    with pytest.raises(DataError, match=re.escape(install_command("report"))), drawing.style():
         pass

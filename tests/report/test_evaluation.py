@@ -171,6 +171,6 @@ def test_atoms_on_a_face_are_drawn_on_both_sides() -> None:
 
 def test_why_the_gallery_is_empty() -> None:
     known = {"valid": True, "energy_above_hull": 0.0, "novel_final": False}
-    words = "None of the rows that have an energy above the hull is unique and novel."
-    assert words in evaluation._gallery([known], Viewer())
-    assert "No row is valid." in evaluation._gallery([{"valid": False}], Viewer())
+    words = "None of the rows that have a supported energy above the hull is unique and novel."
+    assert words in evaluation._gallery([known], {}, Viewer())
+    assert "No row is valid." in evaluation._gallery([{"valid": False}], {}, Viewer())

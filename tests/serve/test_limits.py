@@ -152,6 +152,20 @@ def test_a_full_queue_refuses_and_a_cancelled_job_makes_room(small: TestClient) 
         small.post(f"/jobs/{job}/cancel")
 
 
+def test_a_stream_that_is_refused_leaves_no_job(small: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job was queued before anybody looked whether there was room for its stream."""
+    shared = small.app.state.server  # type: ignore[attr-defined]
+    before = [job["id"] for job in small.get("/jobs").json()["jobs"]]
+    monkeypatch.setattr(shared, "streams", shared.limits.streams)
+    asked = {"accept": "text/event-stream"}
+    refused(small.post("/generate", json={"n": 1}, headers=asked), 429, "too_many")
+    assert [job["id"] for job in small.get("/jobs").json()["jobs"]] == before
+    monkeypatch.undo()
+    refused(small.post("/generate", json={"n": 10_001}, headers=asked), 422, "bad_request")
+    assert small.post("/generate", json={"n": 1}, headers=asked).text.count("event: end") == 1
+    assert shared.streams == 0
+
+
 def test_cancelling_takes_less_than_a_second_and_keeps_the_rows(small: TestClient) -> None:
     job = long_job(small)
     begun = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from materium.errors import TokenError
-from materium.tokens.oxidation import candidate_states
+from materium.oxidation import candidate_states
 from materium.tokens.vocab import (
     ATOMS,
     EOS,

@@ -17,9 +17,10 @@ import torch
 
 from materium.data.loader import CANONICAL, Mix
 from materium.data.shard import read_shard
-from materium.errors import CheckpointError, DataError, MateriumError, TrainingError
-from materium.model.checkpoint import WEIGHTS, default_model, load_checkpoint
+from materium.errors import CheckpointError, DataError, TrainingError
+from materium.model.checkpoint import load_checkpoint
 from materium.model.config import ModelConfig
+from materium.model.folder import WEIGHTS, default_model
 from materium.properties import scalar_names
 from materium.train import loop
 from materium.train.config import TrainConfig
@@ -241,7 +242,7 @@ def test_training_goes_on_from_a_model(tmp_path: Path, tiny_shards: Path) -> Non
 
 
 def test_model_of_other_tokens_is_no_start(tmp_path: Path, tiny_shards: Path) -> None:
-    with pytest.raises(MateriumError, match="has tokenizer"):
+    with pytest.raises(TrainingError, match=r"pretrained was trained with another tokenizer .*--max-length 31\.5"):
         Run(tiny_shards, tmp_path / "run", ModelConfig(), CONFIG, initial=default_model())
 
 
@@ -337,8 +338,8 @@ def test_report_says_where_the_run_stands(tmp_path: Path, tiny_shards: Path) -> 
     make_run(tiny_shards, tmp_path).fit(reports.append)
     shares = [now.share for now in reports]
     assert shares == sorted(shares)
-    assert shares[0] == 0
-    assert shares[-1] < 1
+    assert 0 < shares[0] < 0.1
+    assert shares[-1] == 1
     assert reports[-1].seconds_left < reports[1].seconds_left
 
 

@@ -14,6 +14,7 @@ import typer
 import materium
 from materium.cli.console import make_console, make_table
 from materium.cli.options import ModelOption, QuietOption
+from materium.cli.threads import with_threads
 
 if TYPE_CHECKING:
     from materium.generate.engine import Materium
@@ -37,9 +38,10 @@ QUICK = Effort(crystals=32, plain=1, extra=16, trained=32, epochs=2, repeats=1, 
 HEADERS = ("", "measured")
 
 
+@with_threads
 def bench(
     model: ModelOption = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A test of seconds, whose figures mean little.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smoke test; timings are not meaningful.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for the figures, as JSON.", dir_okay=False)
     ] = None,

@@ -16,6 +16,7 @@ from materium.cli.options import (
     TemperatureOption,
 )
 from materium.cli.runs import run_info, write_run
+from materium.cli.threads import with_threads
 from materium.errors import DataError
 from materium.generate.request import BATCH, Request
 
@@ -26,6 +27,7 @@ COUNT = 32
 """Structures, unless told otherwise."""
 
 
+@with_threads
 def complete(
     host: Annotated[Path, typer.Argument(help="File of the partial structure: CIF, POSCAR, extxyz …")],
     out: OutOption,

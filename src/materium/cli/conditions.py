@@ -6,8 +6,8 @@ from functools import wraps
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from materium.cli.help import CONDITIONS, SectionedCommand
 from materium.properties import Property, option_flag, option_name, table
 from materium.refine import REFINE_SYMPREC
 
@@ -24,7 +24,7 @@ def with_targets(command: Callable[..., None]) -> Callable[..., None]:
     return _with_options(command, several=True)
 
 
-class TargetsCommand(TyperCommand):
+class TargetsCommand(SectionedCommand):
     """A command without arguments, whose conditions take several values: `--density 2.5 5 7.5`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - a type of the parser within typer
@@ -76,9 +76,10 @@ def _with_options(command: Callable[..., None], *, several: bool) -> Callable[..
 
 def _parameter(entry: Property, *, several: bool) -> inspect.Parameter:
     unit = f", in {entry.unit}" if entry.unit else ""
-    text = f"To aim at: {entry.description}{unit}."
-    single: Any = Annotated[TYPES[entry.kind] | None, typer.Option(help=text)]
-    multiple: Any = Annotated[list[str] | None, typer.Option(help=text, metavar=f"<{_form(entry)}>...")]
+    text = f"Target: {entry.description}{unit}."
+    single: Any = Annotated[TYPES[entry.kind] | None, typer.Option(help=text, rich_help_panel=CONDITIONS)]
+    several_of = typer.Option(help=text, metavar=f"<{_form(entry)}>...", rich_help_panel=CONDITIONS)
+    multiple: Any = Annotated[list[str] | None, several_of]
     kind = multiple if several else single
     return inspect.Parameter(option_name(entry.name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 

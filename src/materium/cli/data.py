@@ -13,6 +13,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def data() -> None:
 
     Example:
 
-        materium data info crystals.csv
+        materium data example crystals.csv
     """
 
 
@@ -67,6 +68,7 @@ def info(path: SourceArgument, quiet: QuietOption = False) -> None:
 
 
 @app.command()
+@with_threads
 def convert(
     source: SourceArgument,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
@@ -99,6 +101,22 @@ def convert(
     console.print(f"{target}: {census.readable} of {census.rows} rows")
     if census.rejected:
         console.print(_rejection_table(census))
+
+
+@app.command()
+def example(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Write the textbook crystals that come with the package: a small table to try the other commands on.
+
+    Example:
+
+        materium data example crystals.csv
+    """
+    from materium.data.example import example_table
+
+    convert(example_table(), target, quiet=quiet)
 
 
 @dataclass

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from materium.cli.conditions import with_targets
-from materium.cli.console import make_console, make_table
+from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.generate import generate, given
 from materium.cli.options import DeviceOption, FiguresOption, ModelOption, OutOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import RequestError
 from materium.evaluate.funnel import BUDGET, CAP, ENOUGH, EXHAUSTED, Limits
 from materium.evaluate.reference import DEFAULT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from materium.evaluate.funnel import Count, Funnel, Judges, Made, Show
+    from materium.evaluate.funnel import Count, Funnel, Judges, Made, Progress, Show
     from materium.generate.decoding import Sample
     from materium.generate.engine import Materium
 
@@ -47,7 +48,7 @@ NOT_ASKED = ("n", "conditions", "symmetrize")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 ENDED = {
     ENOUGH: "enough candidates were found",
-    BUDGET: "the budget is used up",
+    BUDGET: "the budget is used up; with a larger --budget the same command goes on",
     CAP: f"{CAP_FACTOR} crystals for each candidate wanted were generated; give a --budget to go on",
     EXHAUSTED: "no crystals came any more",
 }
@@ -71,6 +72,7 @@ def _with_request(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+@with_threads
 @with_targets
 @_with_request
 def discover(
@@ -81,7 +83,12 @@ def discover(
     max_hull: Annotated[
         float, typer.Option(help="eV/atom above the hull that a candidate may have.")
     ] = Limits.max_hull,
-    budget: Annotated[str | None, typer.Option(help="Time that ends the search too, such as 30s, 90m or 2h.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time that ends the search too, such as 30s, 90m or 2h, from when model and potential are loaded."
+        ),
+    ] = None,
     potential: Annotated[str, typer.Option(help="Relaxes, and gives energies: chgnet, sevennet, …")] = DEFAULT,
     reference: Annotated[
         str | None, typer.Option(help="Name or file of the reference; by default the potential's.")
@@ -101,7 +108,8 @@ def discover(
 ) -> None:
     """Generate until enough new crystals are found close to the hull, and rank them.
 
-    Batches go through a funnel: check, unique, novel, single-point screen, relaxation, hull, still unique and novel.
+    Batches go through a funnel: check, unique, novel, hull support, single-point screen, relaxation, hull, still unique
+    and novel.
     Ends in candidates.parquet, candidates.csv, candidates.extxyz, cif/ and report.html; rows.parquet tells of every
     crystal where it ended and why. The same command goes on where it was stopped, and with a larger budget from there.
 
@@ -218,8 +226,8 @@ def _search(
     from materium.io.atomic import whole
 
     console = make_console(quiet=quiet)
-    with _live(quiet=quiet) as show:
-        funnel = Funnel(judges, limits, out / JOURNALS, show)
+    with _live(quiet=quiet) as (show, tell):
+        funnel = Funnel(judges, limits, out / JOURNALS, show, tell)
         finished = whole(out / METRICS) and funnel.ended(**bounds) is not None
         if not finished:
             (out / METRICS).unlink(missing_ok=True)  # of a search whose budget was smaller
@@ -231,16 +239,18 @@ def _search(
 
 
 @contextmanager
-def _live(*, quiet: bool) -> "Iterator[Show | None]":
-    """A table of the stages that is drawn anew after every step, on a terminal only, and gone at the end."""
-    from rich.live import Live
+def _live(*, quiet: bool) -> "Iterator[tuple[Show, Progress]]":
+    """A table of the stages that is drawn anew after every step, and a bar of what is under way, gone at the end."""
+    with make_progress(quiet=quiet) as bars:
+        task = bars.add_task("generate", total=None)
 
-    console = make_console(quiet=quiet, stderr=True)
-    if quiet or not console.is_terminal:
-        yield None
-        return
-    with Live(console=console, transient=True, auto_refresh=False) as live:
-        yield lambda found: live.update(_stages(found), refresh=True)
+        def show(found: "Sequence[Count]") -> None:
+            bars.above = _stages(found)
+
+        def tell(what: str, done: int, total: int) -> None:
+            bars.reset(task, total=total or None, completed=done, description=what)
+
+        yield show, tell
 
 
 def _stages(found: "Sequence[Count]") -> "Table":
@@ -275,6 +285,12 @@ def _print(out: Path, console: "Console") -> None:
     console.print(make_table(("stage", "in", "out", "dropped", "left"), [one.values() for one in facts["stages"]]))
     if facts["no_reference"]:
         console.print(f"{facts['no_reference']} crystals have an element that the reference lacks")
+    if facts.get("unsupported"):
+        console.print(
+            f"{facts['unsupported']} crystals are unsupported: the reference lacks compounds to compete with them"
+        )
+    if facts.get("novel_means"):
+        console.print(f"novel: {facts['novel_means']}")
     names = ["rank", "formula", "energy_above_hull", "space_group_relaxed", "log_likelihood", "decomposition"]
     found = pq.read_table(out / "candidates.parquet", columns=names).to_pylist()[:10]
     if found:

@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from materium.cli.console import make_console, make_table
 from materium.cli.options import DeviceOption, QuietOption
 from materium.errors import MateriumError
+from materium.extras import install_command
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,8 @@ def _package(wanted: Requirement, extra: str) -> Iterator[Check]:
     try:
         found = metadata.version(wanted.name)
     except metadata.PackageNotFoundError:
-        yield Check(name, passed=False, detail=f"needed {wanted.specifier}", needed=not extra)
+        hint = f": {install_command(extra)}" if extra else ""
+        yield Check(name, passed=False, detail=f"needed {wanted.specifier}{hint}", needed=not extra)
         return
     fits = wanted.specifier.contains(found, prereleases=True)
     yield Check(name, fits, f"{found}, needed {wanted.specifier}", needed=not extra)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.console import count_rows, make_console, make_progress, make_table
 from materium.cli.options import OutOption, QuietOption
 from materium.dft.plan import K_SPACING, PROGRAMS, TASKS, Plan
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from materium.data.records import Row
     from materium.dft.plan import Program, Task
 
+SHORT = {"qe": "quantum-espresso", "espresso": "quantum-espresso"}
+"""What people call the programs, too."""
+
 
 def export(
     sources: Annotated[
         list[Path], typer.Argument(help="Run folders, files, folders or tables of structures.", metavar="IN...")
     ],
-    to: Annotated[str, typer.Option("--to", help=f"{' or '.join(PROGRAMS)}.")],
-    task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}.")],
+    to: Annotated[str, typer.Option("--to", help=f"{' or '.join(PROGRAMS)}; {', '.join(SHORT)} for short.")],
     out: OutOption,
+    task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}.")] = TASKS[0],
     pseudos: Annotated[
         Path | None,
         typer.Option(help="JSON table of pseudopotentials, as SSSP distributes it, in place of the one that ships."),
@@ -47,9 +50,13 @@ def export(
     from materium.dft.guide import GUIDE
 
     table = pseudopotentials.load(pseudos) if pseudos else {}
-    plan = Plan(cast("Program", to), cast("Task", task), k_spacing, table)
+    plan = Plan(cast("Program", SHORT.get(to.lower(), to.lower())), cast("Task", task), k_spacing, table)
     with make_progress(quiet=quiet) as progress:
-        facts = folder.export(progress.track(_rows(sources), description="exporting"), out, plan)
+        facts = folder.export(
+            progress.track(_rows(sources), total=count_rows(map(_best_form, sources)), description="exporting"),
+            out,
+            plan,
+        )
     rejected = [row for row in facts if "folder" not in row]
     console = make_console(quiet=quiet)
     console.print(f"{out}: inputs of {len(facts) - len(rejected)} of {len(facts)} structures; see {out / GUIDE}")

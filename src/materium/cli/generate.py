@@ -1,4 +1,4 @@
-"""`materium generate`: writes crystals."""
+"""`materium generate`: generates crystals."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from materium.cli.options import (
     TunedTemperatureOption,
 )
 from materium.cli.runs import run_info, write_run
+from materium.cli.threads import with_threads
 from materium.generate.request import BATCH, Request
 from materium.refine import REFINE_SYMPREC
 
@@ -26,60 +27,80 @@ if TYPE_CHECKING:
     from materium.evaluate.firsts import Firsts
 
 
+@with_threads
 @with_targets
 def generate(
     out: OutOption,
-    n: Annotated[
-        int, typer.Option("-n", help="How many crystals; of each combination, where targets are several.")
-    ] = Request.n,
+    n: Annotated[int, typer.Option("-n", help="Number of crystals, for each combination of targets.")] = Request.n,
     seed: SeedOption = Request.seed,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How hard targets are pressed: 0 not at all, 1 as learned; as measured best if not given."),
+        typer.Option(
+            help="Classifier-free guidance scale (0 = unconditional, 1 = conditional). Default: tuned per condition."
+        ),
     ] = None,
     order: Annotated[
         str, typer.Option(help="Site order: high, low, xyz, random or electronegativity.")
     ] = Request.order,
     lattice_first: Annotated[
-        bool, typer.Option("--lattice-first", help="Write the lattice before the atoms.")
+        bool, typer.Option("--lattice-first", help="Generate the lattice before the atoms.")
     ] = Request.lattice_first,
     temperature: TunedTemperatureOption = None,
     geometry_temperature: TunedGeometryTemperatureOption = None,
     geometry_reach: TunedGeometryReachOption = None,
     end_odds: TunedEndOddsOption = None,
-    top_p: Annotated[float, typer.Option(help="Share of the probability that is kept at each token.")] = Request.top_p,
+    top_p: Annotated[
+        float, typer.Option(help="Nucleus sampling: cumulative probability that is kept at each token.")
+    ] = Request.top_p,
     elements: Annotated[str, typer.Option(help="Elements that may occur, such as Li,Fe,P,O.")] = "",
     require: Annotated[str, typer.Option(help="Elements that must occur.")] = "",
     forbid: Annotated[str, typer.Option(help="Elements that must not occur.")] = "",
     z: Annotated[
-        str | None, typer.Option(help="Formula units in the primitive cell, such as 2 or 1..4; else the model chooses.")
+        str | None,
+        typer.Option(help="Formula units in the primitive cell, such as 2 or 1..4. Default: the model chooses."),
     ] = None,
     cell_formula: Annotated[
         str | None, typer.Option(help="Exact content of the primitive cell, such as Li4Fe4P4O16.")
     ] = Request.cell_formula,
-    neutral: Annotated[bool, typer.Option("--neutral", help="Oxidation states add up to zero.")] = Request.neutral,
+    neutral: Annotated[bool, typer.Option("--neutral", help="Oxidation states sum to zero.")] = Request.neutral,
     soft: Annotated[
-        bool, typer.Option("--soft", help="Formula, chemical system and number of atoms are told, and not enforced.")
+        bool,
+        typer.Option(
+            "--soft",
+            help="Formula, chemical system and number of atoms condition the model only; no mask enforces them.",
+        ),
     ] = Request.soft,
     symmetrize: Annotated[
         float | None,
         typer.Option(
             metavar="[<float>]",
-            help=f"Å; refine the structures too, at {REFINE_SYMPREC} where no number follows.",
+            help=f"Also refine the structures to their symmetry within this tolerance in Å (default {REFINE_SYMPREC}).",
         ),
     ] = Request.symmetrize,
     unique: Annotated[
-        bool, typer.Option("--unique", help="Mark copies of earlier crystals in the table; only the first get files.")
+        bool,
+        typer.Option(
+            "--unique", help="Mark duplicates of earlier crystals in the table; only the first of each gets files."
+        ),
     ] = False,
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Write structures.parquet, and no CIF or extxyz: for large runs.")
     ] = False,
     no_space_groups: Annotated[
-        bool, typer.Option("--no-space-groups", help="Leave the columns of space groups empty: a run ends earlier.")
+        bool, typer.Option("--no-space-groups", help="Skip the space-group columns: faster.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crystals written together; only the speed changes.")] = BATCH,
+    p1: Annotated[
+        bool, typer.Option("--p1", help="CIFs in P1: all atoms of the cell as generated, without its space group.")
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Crystals generated together; changes speed and memory only.")
+    ] = BATCH,
     bfloat16: Annotated[
-        bool, typer.Option("--bfloat16", help="Faster on processors that have it; the crystals are other ones.")
+        bool,
+        typer.Option(
+            "--bfloat16",
+            help="Compute in bfloat16: faster where the CPU supports it; samples other crystals than float32.",
+        ),
     ] = False,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
@@ -87,7 +108,7 @@ def generate(
     *,
     conditions: dict[str, list[str]],
 ) -> None:
-    """Write crystals into a run folder, and go on where an interrupted run stopped.
+    """Generate crystals into a run folder, and resume an interrupted run.
 
     Example:
 
@@ -121,7 +142,7 @@ def generate(
         symmetrize=symmetrize,
         **chosen,
     )
-    output = {"unique": unique, "table_only": table_only, "no_space_groups": no_space_groups}
+    output = {"unique": unique, "table_only": table_only, "no_space_groups": no_space_groups, "p1": p1}
     _run((request, chosen), out, model, device, output, batch_size=batch_size, bfloat16=bfloat16, quiet=quiet)
 
 

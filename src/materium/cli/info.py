@@ -5,23 +5,23 @@ from materium.cli.options import ModelOption, QuietOption
 
 
 def info(model: ModelOption = None, quiet: QuietOption = False) -> None:
-    """Print what a model is: size, sentences, training, what it can be told.
+    """Print what a model is: size, tokens, training, conditions.
 
     Example:
 
         materium info
     """
-    from materium.model.checkpoint import load_checkpoint
     from materium.model.facts import facts
+    from materium.model.folder import count_parameters, read_description
     from materium.properties import table
 
-    network, config = load_checkpoint(model)
+    shape, config = read_description(model)
     console = make_console(quiet=quiet)
-    console.print(make_table(("", "model"), facts(network, config)))
+    console.print(make_table(("", "model"), facts(shape, count_parameters(model), config)))
     console.print("")
     told = []
     for name, entry in table().items():
-        seen = network.config.seen.get(name)
+        seen = shape.seen.get(name)
         span = f"{seen.low:g} to {seen.high:g}" if seen else ""
         told.append((name, entry.unit, span, seen.count if seen else "", entry.description))
     console.print(make_table(("condition", "unit", "seen in training", "labels", "meaning"), told))

@@ -11,12 +11,14 @@ from typing import Annotated, TextIO, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
-from typer.main import get_group
+from typer.main import get_command, get_group
 
 import materium
 from materium.cli import interrupts
 from materium.cli.failures import explain_os_error, explain_usage_error, nearest
+from materium.cli.help import SectionedCommand, write_purposes
 from materium.errors import MateriumError
+from materium.heartbeat import Heartbeat
 
 COMMANDS = {
     "generate": ("materium.cli.generate", "generate"),
@@ -61,8 +63,12 @@ class LazyGroup(TyperGroup):
             raise MateriumError(f"no command {cmd_name!r}; {nearest(cmd_name, COMMANDS)}")
         return load_command(cmd_name)
 
+    def format_commands(self, ctx: object, formatter: object) -> None:
+        """Write the commands with their purposes, none of them imported."""
+        write_purposes(formatter, self.list_commands(ctx))
 
-app = plain_app(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+app = plain_app(cls=LazyGroup, add_completion=True, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,7 +102,7 @@ def load_command(name: str) -> TyperCommand | TyperGroup:
     if isinstance(target, typer.Typer):
         parent.add_typer(target, name=name)
     else:
-        parent.command(name, cls=getattr(target, "command_class", None))(target)
+        parent.command(name, cls=getattr(target, "command_class", SectionedCommand))(target)
     command = cast("TyperCommand | TyperGroup", get_group(parent).commands[name])
     command.no_args_is_help = False  # a group without a command is a mistake like any other: one line
     for part in (command, *getattr(command, "commands", {}).values()):
@@ -138,9 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    command = get_group(app)
+    command = get_command(app)
     command.help = keep_examples(command.help or "")
-    result = command.main(arguments, prog_name="materium", standalone_mode=False)
+    words = sys.argv[1:] if arguments is None else arguments
+    with Heartbeat.beating(quiet=not {"-q", "--quiet"}.isdisjoint(words)):
+        result = command.main(arguments, prog_name="materium", standalone_mode=False)
     return result if isinstance(result, int) else 0  # typer returns the status of `typer.Exit`, 130 after Ctrl-C
 
 

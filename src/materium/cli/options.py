@@ -7,19 +7,25 @@ from typing import Annotated
 import typer
 
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+"""`mps` is a device, too, and refused with its reason where devices are resolved."""
 MAX_SEED = 2**32 - 1
 """Torch and NumPy both take seeds of 32 bits."""
+
+TUNED = "Default: tuned on the model."
+TEMPERATURE = "Sampling temperature: 1 = learned distribution, <1 sharper, >1 flatter."
+GEOMETRY_TEMPERATURE = "Sampling temperature of coordinates and lattice."
+REACH = "Radius of local resampling as a fraction of an axis, such as 0.03: the geometry temperature acts within it."
 
 
 def check_device(device: str) -> str:
     """Return the name as it came, or refuse one that is misspelt; whether the device is there is seen in its use."""
     if not DEVICES.fullmatch(device):
-        raise typer.BadParameter(f"{device!r} is no device; auto, cpu, cuda, cuda:0, cuda:1 … and mps are")
+        raise typer.BadParameter(f"{device!r} is no device; auto, cpu, cuda, cuda:0, cuda:1 … are")
     return device
 
 
 OutOption = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.", file_okay=False)
+    Path, typer.Option("--out", "-o", help="Folder for the results; created if missing.", file_okay=False)
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", "-s", help="The same seed gives the same result.", max=MAX_SEED, min=0)
@@ -28,7 +34,7 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        help="auto, cpu, cuda, cuda:1 or mps; auto takes the fastest there is.",
+        help="auto, cpu, cuda or cuda:1; auto takes CUDA where there is a card, else the CPU.",
         callback=check_device,
     ),
 ]
@@ -37,33 +43,26 @@ FiguresOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", "-m", help="Folder of a model; the one that ships, where none is named.")
+    Path | None, typer.Option("--model", "-m", help="Folder of a model. Default: the one that ships.")
 ]
-TemperatureOption = Annotated[float, typer.Option(help="1 samples what the model believes, less is bolder.")]
-TunedTemperatureOption = Annotated[
-    float | None, typer.Option(help="1 samples what the model believes, less is bolder; as measured best if not given.")
-]
-TunedGeometryTemperatureOption = Annotated[
-    float | None, typer.Option(help="Temperature of coordinates and lattice; as measured best if not given.")
-]
+TemperatureOption = Annotated[float, typer.Option(help=TEMPERATURE)]
+TunedTemperatureOption = Annotated[float | None, typer.Option(help=f"{TEMPERATURE} {TUNED}")]
+TunedGeometryTemperatureOption = Annotated[float | None, typer.Option(help=f"{GEOMETRY_TEMPERATURE} {TUNED}")]
 GeometryReachOption = Annotated[
     float | None,
-    typer.Option(help="Part of an axis, such as 0.03, within which the temperature of geometry holds; else all of it."),
+    typer.Option(help=f"{REACH} Default: the whole axis."),
 ]
 TunedGeometryReachOption = Annotated[
     float | None,
-    typer.Option(
-        help="Part of an axis, such as 0.03, within which the temperature of geometry holds; as measured best if not "
-        "given, all of it where a temperature is."
-    ),
+    typer.Option(help=f"{REACH} {TUNED} The whole axis where --geometry-temperature is given."),
 ]
 TunedEndOddsOption = Annotated[
     float | None,
     typer.Option(
-        help="Factor on the odds, before the temperature, that the atoms end: below 1 cells are larger; "
-        "as measured best if not given, 1 where a temperature is."
+        help="Multiplies the odds of the end-of-atoms token; <1 gives larger cells. "
+        f"{TUNED} 1 where --temperature is given."
     ),
 ]
 GeometryTemperatureOption = Annotated[
-    float | None, typer.Option(help="Temperature of coordinates and lattice, where it differs.")
+    float | None, typer.Option(help=f"{GEOMETRY_TEMPERATURE} Default: --temperature.")
 ]

@@ -20,6 +20,7 @@ from materium.cli.options import (
     SeedOption,
     TemperatureOption,
 )
+from materium.cli.threads import with_threads
 from materium.errors import DataError, MateriumError, RequestError
 from materium.generate.request import ADDED, BATCH, Request
 
@@ -56,6 +57,7 @@ class Order:
     members: "list[Reference]"
 
 
+@with_threads
 def predict(
     table: Annotated[Path, typer.Argument(help="Table, folder or file of the real crystals; CSVs with a column cif.")],
     out: OutOption,
@@ -400,12 +402,13 @@ def _everything(
         for row in chosen:
             if row["valid"]:
                 predictions[row["reference"]] += _crystals([row])
-        if comparisons(references, predictions) > MAX_COMPARISONS:
+        count, needed = comparisons(references, predictions)
+        if needed > MAX_COMPARISONS:
             left_out.append(f"metre_{name}")
             continue
         others = everything(references, predictions, match)
         with make_progress(quiet=quiet) as progress:
-            least = dict(progress.track(others, total=len(references), description="matching everything"))
+            least = dict(progress.track(others, total=count, description="matching polymorphs"))
         for row in crystals:
             both = (row[f"rms_{name}"], least.get(row["number"]))
             row[f"rms_metre_{name}"] = min((one for one in both if one is not None), default=None)
@@ -423,6 +426,9 @@ def _show(out: Path, *, quiet: bool) -> None:
             console.print(f"{name.replace('_', ' ')}: {part['crystals']} crystals ({statuses or 'none'})")
             rows = [_line(each, figure) for each, figure in part.items() if each in FIGURES]
             console.print(make_table(("", "matched", "95 %", "RMSE", "cRMSE"), rows))
+            meanings = {name.replace("_", " "): one["definition"] for name, one in part.items() if name in FIGURES}
+    console.print(make_table(("", "meaning"), meanings.items()))
+    console.print(f"RMSE: {found['definitions']['rmse']}; cRMSE: {found['definitions']['crmse']}")
     for name in found["left_out"]:
         console.print(f"{name.replace('_', ' ')} is left out: too many crystals of one formula to compare")
 

@@ -1,6 +1,5 @@
 """`materium prepare`: from tables of crystals to shards."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import OutOption, QuietOption
 from materium.data.prepare import PrepareConfig
+from materium.model.threads import free_threads
 
 
 def prepare(
@@ -39,7 +39,9 @@ def prepare(
     val_fraction: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share for validation, by formula.")
     ] = PrepareConfig.val_fraction,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one for each core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes; 0 takes one for each core that is free at the start.")
+    ] = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Filter crystals, bring them to canonical form, and write them as shards to train on.
@@ -74,7 +76,7 @@ def prepare(
             sources,
             out,
             config,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or free_threads(),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _report(manifest, out, quiet=quiet)

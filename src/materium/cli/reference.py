@@ -7,6 +7,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import QuietOption
+from materium.cli.threads import with_threads
 
 if TYPE_CHECKING:
     from materium.evaluate.reference import Reference
@@ -25,6 +26,7 @@ def reference() -> None:
 
 
 @app.command()
+@with_threads
 def build(
     tables: Annotated[
         list[Path], typer.Argument(metavar="TABLE...", help="Tables of crystals, the training set first.")
@@ -44,16 +46,34 @@ def build(
     fit_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows for each element that its energy is fitted to; all by default.")
     ] = None,
+    max_above: Annotated[
+        float | None,
+        typer.Option(help="eV/atom; rows that a column e_hull_est puts higher above the hull give no energy."),
+    ] = None,
+    compute: Annotated[
+        bool, typer.Option(help="Compute energies that no column gives; otherwise such rows give fingerprints alone.")
+    ] = True,
+    crystals: Annotated[
+        Path | None,
+        typer.Option(help="File beside --out that several references share for their crystals.", dir_okay=False),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", "-j", help="Worker processes for fingerprints and hull.", min=1)
+    ] = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Compute a table's energies and fingerprints, and write them to one small file.
 
     Columns formation_energy_per_atom and energy_above_hull (DFT, Materials Project) complete the hull where they are
-    given; a column chgnet_energy_per_atom saves CHGNet's calculation.
+    given; a column chgnet_energy_per_atom saves CHGNet's calculation. Every crystal is known afterwards, on the hull or
+    not. With --crystals the crystals' fingerprints go into a file of their own, which a second potential's reference of
+    the same tables takes as it is.
 
     Example:
 
         materium reference build train.parquet val.parquet --potential chgnet --out mine.parquet
+
+        materium reference build train.parquet more.parquet --max-above 0.1 --crystals known.parquet --out both.parquet
     """
     from materium.errors import DataError
     from materium.evaluate.reference import SHIPPED, load
@@ -64,7 +84,7 @@ def build(
 
     if out.exists():
         raise DataError(f"{out} exists and is never overwritten; name another file or remove it")
-    options = Options(relax, None if near is None else load(near), fit_rows)
+    options = Options(relax, None if near is None else load(near), fit_rows, max_above, compute, processes)
     title = name or out.stem.removeprefix(SHIPPED)
     with hold_target(out):
         with make_progress(quiet=quiet) as progress:
@@ -74,8 +94,9 @@ def build(
                 title,
                 options,
                 lambda items, text: progress.track(items, description=text),
+                crystals,
             )
-        found.write(out)
+        found.write(out, crystals)
     _show(found, quiet=quiet)
 
 

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from materium.cli.console import make_console
+from materium.cli.console import make_console, make_progress
 from materium.cli.options import FiguresOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import DataError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from materium.crystal import Crystal
 
 
+@with_threads
 def report(
     run: Annotated[Path, typer.Argument(help="A finished run folder.")],
     predict: Annotated[
@@ -32,22 +36,33 @@ def report(
     from materium.io.lock import hold_folder
 
     with hold_folder(run) if run.is_dir() else nullcontext():
-        _write(run, predict=predict, figures=figures, quiet=quiet)
+        facts, records = _read(run)
+        names = _names(records, predict=predict)
+        with make_progress(quiet=quiet) as progress:
+            rows = _rows(records, names, progress)
+            progress.add_task("drawing", total=None)
+            _write(run, facts, records, rows, names, figures=figures)
+    make_console(quiet=quiet).print(f"{run / 'report.html'} shows {len(rows)} crystals")
 
 
-def _write(run: Path, *, predict: bool, figures: bool, quiet: bool) -> None:
+def _write(
+    run: Path,
+    facts: dict[str, str],
+    records: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    names: list[str],
+    *,
+    figures: bool,
+) -> None:
+    """Write the page, with the errors of the predictors and what was not measured."""
     from materium.evaluate.predictors import error_of
     from materium.report.page import write_report
 
-    facts, records = _read(run)
-    names = _names(records, predict=predict)
-    rows = _rows(records, names)
     errors = {name: error_of(name) for name in names if error_of(name) > 0}
     skipped = sorted({name for row in records for name in row["targets"]} - set(names))
     notes = [f"{', '.join(skipped)}: asked for, and not measured; --predict tells them"] if skipped else []
     folder = run / "figures" if figures else None
     write_report(run / "report.html", f"Run {run.name}", facts, rows, errors, notes, crystals=records, figures=folder)
-    make_console(quiet=quiet).print(f"{run / 'report.html'} shows {len(rows)} crystals")
 
 
 def _read(run: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
@@ -81,12 +96,16 @@ def _names(records: list[dict[str, Any]], *, predict: bool) -> list[str]:
     return [name for name in asked if name in MEASURES or name in predicted]
 
 
-def _rows(records: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+def _rows(records: list[dict[str, Any]], names: list[str], progress: "Progress") -> list[dict[str, Any]]:
     """The rows of the page; invalid crystals have nothing measured."""
-    from materium.evaluate.predictors import measured
+    from materium.evaluate.predictors import values_of
 
     good = [record for record in records if record["valid"]]
-    values = dict(zip([r["id"] for r in good], measured([_crystal(r) for r in good], names), strict=True))
+    crystals = [_crystal(record) for record in good]
+    columns = {}
+    for name in progress.track(names, description="measuring"):
+        columns[name] = values_of(crystals, name)
+    values = {r["id"]: {name: column[i] for name, column in columns.items()} for i, r in enumerate(good)}
     return [
         {
             "id": record["id"],

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from materium.cli.conditions import with_conditions
-from materium.cli.console import make_console, make_progress, make_table
+from materium.cli.console import count_rows, make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, ModelOption, OutOption, QuietOption, SeedOption
+from materium.cli.threads import with_threads
 from materium.errors import DataError, MateriumError
 from materium.generate.request import Request
 
@@ -30,6 +31,7 @@ SUMS = ("any_order_log_likelihood", "any_order_error", "any_order_spread")
 """Written where draws are asked for."""
 
 
+@with_threads
 @with_conditions
 def score(
     sources: Annotated[list[Path], typer.Argument(help="Files, folders or tables of structures.")],
@@ -78,7 +80,8 @@ def score(
         for line in request.warnings(engine.model.config.seen):
             make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
         with make_progress(quiet=quiet) as progress:
-            rows = list(progress.track(_scored(engine, sources, request, draws), description="scoring"))
+            scored = _scored(engine, sources, request, draws)
+            rows = list(progress.track(scored, total=count_rows(sources), description="scoring"))
         metrics = _metrics(rows, draws)
         _write(out, rows, metrics, request)
     console = make_console(quiet=quiet)

@@ -10,6 +10,7 @@ import typer
 from materium.cli.console import make_console
 from materium.cli.interrupts import left_to_others
 from materium.cli.options import ModelOption, QuietOption
+from materium.cli.threads import with_threads
 from materium.errors import MateriumError
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what is asked for is told from what is the default
 MIN_TOKEN = 16
 """Characters; a shorter token can be guessed."""
-GRACE_SECONDS = 2
-"""What open connections get when the server ends."""
 EXTRA = "serve"
 
 
+@with_threads
 def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = PORT,
     host: Annotated[str, typer.Option(help="Address to listen at; another than this machine's needs a token.")] = HOST,
@@ -48,9 +48,10 @@ def serve(
     """
     from materium.extras import require
 
-    uvicorn = require("uvicorn", EXTRA)
+    require("uvicorn", EXTRA)
     require("fastapi", EXTRA)
     from materium.serve.app import create_app
+    from materium.serve.connections import Server
 
     access = _access(host, token, name or [])
     if model is not None:
@@ -59,23 +60,8 @@ def serve(
     with listener:
         address = _address(listener, host, access.token)
         make_console(quiet=quiet).print(f"Materium is at {address} (Ctrl-C ends it)", soft_wrap=True)
-        app = create_app(model=model, access=access)
-        settings = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            lifespan="on",
-        )
-        _run(uvicorn.Server(settings), listener)
-
-
-def _run(server: "object", listener: socket.socket) -> None:
-    with left_to_others(
-        "stopped; jobs that were not done are lost"
-    ):  # uvicorn lets open connections end, and raises the signal again
-        server.run(sockets=[listener])  # type: ignore[attr-defined]  # uvicorn is an extra
+        with left_to_others("stopped; jobs that were not done are lost"):  # the server lets connections end
+            Server(create_app(model=model, access=access)).run(sockets=[listener])
 
 
 def _access(host: str, token: str | None, names: list[str]) -> "Access":

@@ -20,14 +20,14 @@ def conditions(model: ModelOption = None, quiet: QuietOption = False) -> None:
 
         materium conditions
     """
-    from materium.model.checkpoint import load_checkpoint
     from materium.model.facts import adherence
+    from materium.model.folder import read_description
     from materium.properties import table
 
-    network, _ = load_checkpoint(model)
+    shape, _ = read_description(model)
     found = adherence(model)
     console = make_console(quiet=quiet)
-    rows = [_row(entry, network.config.seen.get(name), found.get(name)) for name, entry in table().items()]
+    rows = [_row(entry, shape.seen.get(name), found.get(name)) for name, entry in table().items()]
     console.print(make_table(HEAD, rows))
     console.print("met: structures of all that were asked for within 10 % of a number, or exactly the group or formula")
 

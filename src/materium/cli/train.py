@@ -1,5 +1,6 @@
-"""`materium train`: from shards to a model."""
+"""`materium train`: trains a model on shards."""
 
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,51 +8,64 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import DeviceOption, OutOption, QuietOption, SeedOption
+from materium.cli.threads import with_threads
 from materium.data.loader import Mix
 from materium.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from materium.train.loop import Report, Run
 
 ORDERS = ",".join(f"{name}={weight}" for name, weight in Mix().orders.items())
 """The default mix, as it is written on the command line."""
 
 
+@with_threads
 def train(
     data: Annotated[Path, typer.Argument(help="Folder that 'materium prepare' wrote.")],
     out: OutOption,
     preset: Annotated[str, typer.Option(help="base, paper (43 M parameters) or tiny.")] = "base",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = TrainConfig.epochs,
-    minutes: Annotated[float | None, typer.Option(help="Stop after that time instead.")] = TrainConfig.minutes,
+    minutes: Annotated[float | None, typer.Option(help="Stop after this time instead.")] = TrainConfig.minutes,
     orders: Annotated[str, typer.Option(help="Site orders with their weights, such as high=0.6,random=0.4.")] = ORDERS,
-    lattice_first: Annotated[
-        float, typer.Option(help="Share of sentences with the lattice first.")
-    ] = Mix.lattice_first,
+    lattice_first: Annotated[float, typer.Option(help="Probability that the lattice comes first.")] = Mix.lattice_first,
     other_setting: Annotated[
-        float, typer.Option(help="Share of rows in another setting than the canonical.")
+        float, typer.Option(help="Probability that a crystal is shown in another setting than the canonical.")
     ] = Mix.other_setting,
-    conditional: Annotated[float, typer.Option(help="Share of rows that are told something.")] = Mix.conditional,
-    alone: Annotated[float, typer.Option(help="Of those, the share that is told one label only.")] = Mix.alone,
-    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens of a batch.")] = TrainConfig.max_tokens,
+    conditional: Annotated[float, typer.Option(help="Probability that a sample is conditioned.")] = Mix.conditional,
+    alone: Annotated[
+        float, typer.Option(help="Of the conditioned samples, the fraction with a single condition.")
+    ] = Mix.alone,
+    batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens in a batch.")] = TrainConfig.max_tokens,
     optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = TrainConfig.optimiser,
-    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = TrainConfig.learning_rate,
-    muon_learning_rate: Annotated[float, typer.Option(help="Highest rate of Muon.")] = TrainConfig.muon_learning_rate,
-    weight_decay: Annotated[float, typer.Option(help="Of the matrices.")] = TrainConfig.weight_decay,
-    ema: Annotated[float, typer.Option(help="Decay of the average of the weights, which is kept.")] = TrainConfig.ema,
-    dropout: Annotated[float | None, typer.Option(help="On the branches of each block; else as preset.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = TrainConfig.learning_rate,
+    muon_learning_rate: Annotated[
+        float, typer.Option(help="Peak learning rate of Muon.")
+    ] = TrainConfig.muon_learning_rate,
+    weight_decay: Annotated[
+        float, typer.Option(help="Weight decay of the weight matrices.")
+    ] = TrainConfig.weight_decay,
+    ema: Annotated[
+        float, typer.Option(help="Decay of the exponential moving average of the weights, which is what is saved.")
+    ] = TrainConfig.ema,
+    dropout: Annotated[float | None, typer.Option(help="On the residual branches. Default: the preset's.")] = None,
     bfloat16: Annotated[
         bool | None,
-        typer.Option("--bfloat16/--float32", help="Type of the matrix products; else the faster one on the device."),
+        typer.Option(
+            "--bfloat16/--float32", help="Type of the matrix products. Default: the faster one on the device."
+        ),
     ] = TrainConfig.bfloat16,
     initial: Annotated[
-        Path | None, typer.Option(metavar="<dir>", help="Folder of a model to start from; its shape is kept.")
+        Path | None,
+        typer.Option(metavar="<dir>", help="Folder of a model to start from; its architecture and tokenizer are kept."),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")] = False,
     seed: SeedOption = TrainConfig.seed,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
 ) -> None:
-    """Train a model on shards; the same command goes on where an interrupted run stopped.
+    """Train a model on shards; the same command resumes an interrupted run.
 
     Example:
 
@@ -92,7 +106,7 @@ def train(
             f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
         )
         figures = _fit(run, quiet=quiet)
-    console.print(make_table(("validation", "nats"), ((name, f"{value:.4f}") for name, value in figures.items())))
+    console.print(make_table(("validation", "", "meaning"), _shown(figures)))
     console.print(f"model in {out}; try: materium generate --model {out} --out runs/mine")
 
 
@@ -116,12 +130,21 @@ def parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
+def _shown(figures: dict[str, float]) -> "Iterator[tuple[str, str, str]]":
+    """The figures of the last validation that say how good a model is; all of them are in validation.csv."""
+    loss = figures["nats_per_token"]
+    yield "loss", f"{loss:.4f}", "cross-entropy per token, nats"
+    yield "perplexity", f"{exp(loss):.2f}", "per token; lower is better"
+    yield "crystal", f"{figures['nats_per_crystal']:.2f}", "-ln p of a crystal, unconditional, nats"
+    yield "conditioned", f"{figures['told_nats_per_crystal']:.2f}", "-ln p of a crystal given all its conditions, nats"
+
+
 def _fit(run: "Run", *, quiet: bool) -> dict[str, float]:
     with make_progress(quiet=quiet) as progress:
-        task = progress.add_task("training", total=1000)
+        task = progress.add_task("training", total=100, percent=True)
 
         def report(now: "Report") -> None:
-            text = f"epoch {now.epoch}, loss {now.loss:.3f}"
-            progress.update(task, completed=int(1000 * now.share), description=text)
+            text = f"epoch {now.epoch}, loss {now.loss:.3f}" if now.share < 1 else "validating"
+            progress.update(task, completed=100 * now.share, description=text)
 
         return run.fit(report)

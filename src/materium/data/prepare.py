@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from materium import oxidation
 from materium.data.shard import Shard, write_shard
 from materium.errors import DataError, MateriumError
 from materium.io.atomic import write_json
@@ -23,7 +24,6 @@ from materium.io.lock import hold_folder
 from materium.processes import Pool
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
-from materium.tokens import oxidation
 from materium.tokens.tokenizer import Parts, Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:
@@ -148,6 +148,19 @@ def _made(  # noqa: PLR0913, PLR0917 - what `prepare` got
     return read_manifest(out)
 
 
+def options_for(theirs: TokenizerConfig, ours: TokenizerConfig) -> str:
+    """Return the options of `materium prepare` that make shards for `theirs`, where `ours` differs from it."""
+    options = {
+        "bins": f"--bins {theirs.bins}",
+        "max_sites": f"--max-sites {theirs.max_sites}",
+        "length_ranges": f"--max-length {max(high for _, high in theirs.length_ranges):g}",
+        "species_first": "--species-first" if theirs.species_first else "--species-last",
+        "length_spacing": f"--tokenizer {'base' if theirs.length_spacing == 'log' else 'paper'}",
+        "species": f"its {len(theirs.species)} species (--tokenizer base or paper, --oxidation-states or not)",
+    }
+    return " ".join(text for name, text in options.items() if getattr(theirs, name) != getattr(ours, name))
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder of shards.
 
@@ -157,6 +170,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         If the folder is none that `prepare` wrote, or of another format.
     """
     path = folder / "manifest.json"
+    if folder.is_file():
+        shards = folder.with_name(f"{folder.name.partition('.')[0]}-shards")
+        raise DataError(
+            f"{folder} is a file, and a folder of shards is needed; make one with "
+            f"'materium prepare {folder} --out {shards}', and train on that"
+        )
     if not path.is_file():
         raise DataError(f"{folder} has no manifest.json; make shards with 'materium prepare TABLE --out {folder}'")
     try:

@@ -15,12 +15,12 @@ from materium.errors import DataError, MateriumError
 from materium.io.lock import new_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from materium.crystal import Crystal
     from materium.data.records import Row
-    from materium.dft.plan import Plan
+    from materium.dft.plan import Inputs, Plan, Program
 
     Facts = dict[str, Any]
     """Columns of a row of the table."""
@@ -60,6 +60,15 @@ def export(rows: Iterable[tuple[str, Row]], out: Path, plan: Plan) -> list[Facts
     return facts
 
 
+def writer(program: Program) -> Callable[[Crystal, Plan], Inputs]:
+    """Return the function that makes the inputs of one crystal; it raises `MateriumError` where it cannot."""
+    if program == "vasp":
+        from materium.dft.vasp import inputs  # brings pymatgen's input sets: seconds
+    else:
+        from materium.dft.quantum_espresso import inputs
+    return inputs
+
+
 def folder_name(name: str, taken: Counter[str]) -> str:
     """Return an id with what file names cannot hold replaced, and numbered where that makes it one of `taken`."""
     plain = re.sub(r"[^\w.+-]+", "_", SUFFIX.sub("", name)).lstrip(".-")[:MAX_NAME] or "crystal"
@@ -73,7 +82,7 @@ def _export_row(source: str, row: Row, folder: Path, plan: Plan, taken: Counter[
         return facts
     facts |= _crystal_facts(row.crystal)
     try:
-        inputs = plan.writer(row.crystal, plan)
+        inputs = writer(plan.program)(row.crystal, plan)
     except MateriumError as error:
         return facts | {"reason": str(error)}
     name = folder_name(row.id, taken)

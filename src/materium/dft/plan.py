@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from materium.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from materium.crystal import Crystal
     from materium.dft.pseudopotentials import Pseudo
 
 Program = Literal["quantum-espresso", "vasp"]
@@ -77,15 +76,6 @@ class Plan:
             raise RequestError(f"{given} has no effect on vasp: the Materials Project's sets bring their own; drop it")
         if self.k_spacing is not None and not (isfinite(self.k_spacing) and self.k_spacing > 0):
             raise RequestError(f"k-spacing {self.k_spacing:g} Å⁻¹ is not positive; about {K_SPACING:g} is usual")
-
-    @property
-    def writer(self) -> Callable[[Crystal, Plan], Inputs]:
-        """The function that makes the inputs of one crystal; it raises `MateriumError` where it cannot."""
-        if self.program == "vasp":
-            from materium.dft.vasp import inputs
-        else:
-            from materium.dft.quantum_espresso import inputs
-        return inputs
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

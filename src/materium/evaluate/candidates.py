@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from materium import convert
 from materium.evaluate.adherence import meets
 from materium.evaluate.funnel import KEPT, NO_REFERENCE, counts, relaxed_crystal
+from materium.evaluate.hull import UNSUPPORTED
 from materium.evaluate.measure import MEASURES
 from materium.evaluate.novelty import SAME
 from materium.evaluate.verdicts import plain
 from materium.io.atomic import digests, replacing, write_signed
+from materium.wyckoff import to_cif
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +36,7 @@ TIES = 0.001
 """eV/atom; heights above the hull are ranked in steps of it, for smaller differences say nothing of a crystal."""
 IN_CSV = (
     "rank", "id", "formula", "energy_above_hull", "log_likelihood", "targets_met", "targets_measured", "num_sites",
-    "space_group_relaxed", "density", "novel_formula", "novel_prototype", "nearest_id", "nearest_distance",
+    "space_group_relaxed", "density", "novelty", "novel_formula", "novel_prototype", "nearest_id", "nearest_distance",
     "decomposition", "energy", "rmsd", "relax_status", "neutral", "smact_valid", "cif", "why_kept",
 )  # fmt: skip
 IN_EXTXYZ = ("rank", "id", "formula", "energy_above_hull", "log_likelihood", "energy", "nearest_id", "decomposition")
@@ -86,6 +88,7 @@ def _candidate(row: Row, judges: Judges, limits: Limits) -> dict[str, Any]:
         "targets_measured": len(known),
         "decomposition": " + ".join(f"{phase.amount:.3f} {phase.entry.formula}" for phase in phases),
         "neighbours": _neighbours(row, phases),
+        "novelty": row["novelty_relaxed"],
         "novel_formula": row["novel_formula_relaxed"],
         "novel_prototype": row["novel_prototype_relaxed"],
         "nearest_id": row["nearest_id_relaxed"],
@@ -95,7 +98,7 @@ def _candidate(row: Row, judges: Judges, limits: Limits) -> dict[str, Any]:
     reasons = [
         _of_energy(row, limits),
         _of_phases(phases),
-        _of_novelty(row, judges.hull.reference.name),
+        _of_novelty(row, judges),
         _of_prototype(row),
         _of_relaxation(row, limits),
         *_of_charges(row),
@@ -152,9 +155,10 @@ def _of_phases(phases: Sequence[Phase]) -> str:
     return f"competes with {', '.join(parts)} (shares of the atoms)"
 
 
-def _of_novelty(row: Row, reference: str) -> str:
+def _of_novelty(row: Row, judges: Judges) -> str:
     if row["novel_formula_relaxed"]:
-        return f"the reference {reference} has no crystal of this formula"
+        name, count = judges.hull.reference.name, judges.known.novel_means
+        return f"{count} of the reference {name}, none of which has this formula"
     distance = row["nearest_distance_relaxed"]
     near = f"nearest known crystal of its formula is {row['nearest_id_relaxed']} at {distance:.3f}"
     return near if distance > SAME else f"{near}, with another number of sites"
@@ -208,6 +212,8 @@ def metrics(funnel: Funnel, found: Sequence[Row], ended: str) -> dict[str, Any]:
         "crystals": len(rows),
         "candidates": len(found),
         "stages": [count._asdict() for count in counts(rows)],
+        "unsupported": sum((row["why"] or "").startswith(UNSUPPORTED) for row in rows),
+        "novel_means": funnel.judges.known.novel_means,
         "no_reference": sum((row["why"] or "").startswith(NO_REFERENCE) for row in rows),
         "neutral": sum(row.get("neutral") is True for row in rows),
         "smact_valid": sum(row.get("smact_valid") is True for row in rows),
@@ -252,7 +258,7 @@ def _write_cifs(out: Path, found: Sequence[Row]) -> None:
     shutil.rmtree(out / "cif", ignore_errors=True)  # of a search that went on: ranks have changed
     (out / "cif").mkdir()
     for row in found:
-        (out / row["cif"]).write_text(convert.to_cif(relaxed_crystal(row), row["id"]), encoding="utf-8")
+        (out / row["cif"]).write_text(to_cif(relaxed_crystal(row), row["id"]), encoding="utf-8")
 
 
 def schema(*, ranked: bool) -> pa.Schema:
@@ -278,9 +284,10 @@ def schema(*, ranked: bool) -> pa.Schema:
             **first, "id": text, "index": whole, "batch": whole, "formula": text, "num_sites": whole,
             **({} if ranked else ends), "energy_above_hull": real, "log_likelihood": real, "targets": text,
             "valid": yes, "neutral": yes, "smact_valid": yes, "min_distance": real, "space_group": whole,
-            "unique": yes, "duplicate_of": text, "novel": yes, "novel_formula": yes, "novel_prototype": yes,
-            "nearest_id": text, "nearest_distance": real, "prototype_id": text, "screened": real,
-            "relax_status": text, "relax_reason": text, "relax_steps": whole, "max_force": real, "max_stress": real,
+            "unique": yes, "duplicate_of": text, "novel": yes, "novelty": text, "novel_formula": yes,
+            "novel_prototype": yes, "nearest_id": text, "nearest_distance": real, "prototype_id": text,
+            "hull_support": whole, "screened": real, "relax_status": text, "relax_reason": text,
+            "relax_steps": whole, "max_force": real, "max_stress": real,
             "energy_as_made": real, "energy": real, "energy_change": real, "volume_change": real, "matched": yes,
             "rmsd": real, "space_group_relaxed": whole, "novel_relaxed": yes, "unique_relaxed": yes,
             "duplicate_of_relaxed": text, **(last if ranked else {}), "cell": reals,

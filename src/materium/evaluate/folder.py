@@ -23,7 +23,7 @@ FILES = ("rows.parquet", "metrics.json", "lemat.csv", "relaxed.extxyz")
 """Whose digests the mark of a finished evaluation has."""
 PACKAGES = ("materium", "numpy", "moyopy", "pymatgen-core", "torch")
 """Their versions are noted."""
-INFO = ("id", "formula", "energy", "energy_above_hull", "relax_status", "sun", "msun")
+INFO = ("id", "formula", "energy", "energy_above_hull", "unsupported", "relax_status", "sun", "msun")
 """What `relaxed.extxyz` says of each structure."""
 
 
@@ -155,10 +155,11 @@ def _types() -> dict[str, pa.DataType]:
     return {
         "id": text, "index": whole, "formula": text, "num_sites": whole, "space_group": whole,
         "space_group_fine": whole, "space_group_relaxed": whole, "valid": yes, "reason": text, "unique": yes,
-        "duplicate_of": text, "novel": yes, "nearest_id": text, "nearest_distance": real, "relax_status": text,
-        "relax_reason": text, "relax_steps": whole, "energy_as_made": real, "energy": real, "energy_change": real,
-        "volume_change": real, "max_force": real, "max_stress": real, "matched": yes, "rmsd": real,
-        "energy_above_hull": real, "hull_reason": text, "unique_final": yes, "novel_final": yes, "stable": yes,
+        "duplicate_of": text, "novel": yes, "novelty": text, "nearest_id": text, "nearest_distance": real,
+        "relax_status": text, "relax_reason": text, "relax_steps": whole, "energy_as_made": real, "energy": real,
+        "energy_change": real, "volume_change": real, "max_force": real, "max_stress": real, "matched": yes,
+        "rmsd": real, "energy_above_hull": real, "hull_support": whole, "unsupported": yes,
+        "hull_reason": text, "unique_final": yes, "novel_final": yes, "novelty_final": text, "stable": yes,
         "metastable": yes, "sun": yes, "msun": yes, "classes": pa.list_(text), "log_likelihood": real, "cell": reals,
         "atomic_numbers": pa.list_(whole), "frac_coords": reals, "relaxed_cell": reals, "relaxed_frac_coords": reals,
     }  # fmt: skip

@@ -1,8 +1,9 @@
-"""The funnel from crystals that come in batches to candidates: check, unique, novel, screen, relax, hull, final.
+"""The funnel from crystals that come in batches to candidates.
 
 A crystal is dropped at the first stage that it fails, so that the dear stages see few: `check` (it is valid), `unique`
-(the first of equals), `novel` (unknown to the reference), `screen` (energy above the hull as it came), `relax` (it
-relaxes), `hull` (energy above the hull, relaxed), `final` (still unique and novel when relaxed). Who makes the crystals
+(the first of equals), `novel` (unknown to the reference), `support` (the reference has compounds to compete with it),
+`screen` (energy above the hull as it came), `relax` (it relaxes), `hull` (energy above the hull, relaxed), `final`
+(still unique and novel when relaxed). Who makes the crystals
 is unknown here. What is done is on the disk step by step: a batch up to its screen, then a few relaxations at a time.
 """
 
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
     """Gives the batches from number k on; a batch depends on its number alone."""
     Show = Callable[[list["Count"]], None]
     """Called with the counts after every step."""
+    Progress = Callable[[str, int, int], None]
+    """Called with what is done, with how many crystals it is done, and their number, 0 where it is unknown."""
 
-STAGES = ("check", "unique", "novel", "screen", "relax", "hull", "final")
+STAGES = ("check", "unique", "novel", "support", "screen", "relax", "hull", "final")
 KEPT = "kept"
 """Where a candidate ends, in place of a stage."""
 LEFT = "the search ended before it was relaxed"
@@ -49,8 +52,12 @@ NO_REFERENCE = "no reference"
 """How the reason begins where the hull lacks an element."""
 ENOUGH, BUDGET, CAP, EXHAUSTED = "keep", "budget", "cap", "exhausted"
 """What ends a search: enough candidates, the time, the number of crystals, or that none came any more."""
-CHUNK = 8
+CHUNK = 4
 """Crystals that are relaxed and saved together: few enough to lose little and to keep to a budget."""
+
+
+class BudgetError(Exception):
+    """The time was used up within a step, which is dropped: nothing of it is on the disk."""
 
 
 @dataclass(frozen=True)
@@ -165,16 +172,29 @@ class Funnel:
         Where the journals are, so that a stopped search goes on; None keeps all in memory.
     show
         Called with the counts after every step.
+    progress
+        Called on the way through a step.
     """
 
-    def __init__(self, judges: Judges, limits: Limits, folder: Path | None = None, show: Show | None = None) -> None:
-        self.judges, self.limits, self._show = judges, limits, show
+    def __init__(
+        self,
+        judges: Judges,
+        limits: Limits,
+        folder: Path | None = None,
+        show: Show | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.judges, self.limits, self._show, self._progress = judges, limits, show, progress
         names = ("made", "relaxed", "clock")
         self._made, self._relaxed, self._clock = (
             Journal(None if folder is None else folder / f"{name}.jsonl") for name in names
         )
         self._check_journals(folder)
-        self._since = time.monotonic()
+        self._since, self._deadline = time.monotonic(), np.inf
+        self._remember()
+
+    def _remember(self) -> None:
+        """Know the crystals that are on the disk, of which later ones may be copies."""
         self._firsts, self._firsts_relaxed = _Firsts(), _Firsts()
         for row in self._made.columns.values():
             if row.get("unique"):
@@ -211,24 +231,40 @@ class Funnel:
         batches
             Gives the crystals.
         budget
-            Seconds, `seconds` counted; it is looked at after every step, so that the last one may exceed it.
+            Seconds, `seconds` counted. It is looked at within the steps, too: one that it ends is done anew by a later
+            run with a larger budget.
         cap
             Crystals after which no further batch is taken.
         """
         source: Iterator[Sequence[Made]] | None = None
         self._since = time.monotonic()
+        self._deadline = np.inf if budget is None else self._since + budget - self.seconds
         while (reason := self.ended(budget, cap)) is None:
             chunk = self._waiting()[:CHUNK]
-            if chunk:
-                self._relax(chunk)
-            else:
-                source = batches(self._batches) if source is None else source
-                batch = next(source, ())
-                if not batch:
-                    return EXHAUSTED
-                self._take(batch)
+            try:
+                if chunk:
+                    self._relax(chunk)
+                else:
+                    source = batches(self._batches) if source is None else source
+                    self._tell("generate", 0)
+                    batch = next(source, ())
+                    if not batch:
+                        return EXHAUSTED
+                    self._take(batch)
+            except BudgetError:
+                self._remember()
             self._tick()
         return reason
+
+    def _tell(self, what: str, count: int, done: int = 0) -> None:
+        """Say what is under way, and end it where there is no time left."""
+        self._keep_to_time()
+        if self._progress is not None:
+            self._progress(what, done, count)
+
+    def _keep_to_time(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise BudgetError
 
     def ended(self, budget: float | None, cap: int | None) -> str | None:
         """Return what ends the search where it stands, or None."""
@@ -266,9 +302,10 @@ class Funnel:
     def _take(self, batch: Sequence[Made]) -> None:
         start, number = len(self._made.columns), self._batches
         rows = [_facts(start + place, number, one) for place, one in enumerate(batch)]
-        for work in (self._check, self._unique, self._novel, self._screen):
+        for stage in ("check", "unique", "novel", "support", "screen"):
             alive = [row for row in rows if row["outcome"] == "left"]
-            work(alive, [made_crystal(row) for row in alive])
+            self._tell(stage, len(alive))
+            getattr(self, f"_{stage}")(alive, [made_crystal(row) for row in alive])
         self._made.add({row["index"]: row for row in rows})
 
     def _check(self, rows: list[Row], crystals: list[Crystal]) -> None:
@@ -279,7 +316,8 @@ class Funnel:
                 _drop(row, "check", reason)
 
     def _unique(self, rows: list[Row], crystals: list[Crystal]) -> None:
-        for row, crystal in zip(rows, crystals, strict=True):
+        for done, (row, crystal) in enumerate(zip(rows, crystals, strict=True)):
+            self._tell("unique", len(rows), done)
             first = self._firsts.add(row["id"], crystal)
             row |= {"unique": first is None, "duplicate_of": first}
             if first is not None:
@@ -291,28 +329,32 @@ class Funnel:
             if not row["novel"]:
                 _drop(row, "novel", found.get("novelty_reason") or f"known as {found['nearest_id']}")
 
-    def _screen(self, rows: list[Row], crystals: list[Crystal]) -> None:
-        hull, limit, able = self.judges.hull, self.limits.screen, []
+    def _support(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        hull = self.judges.hull
         for row, crystal in zip(rows, crystals, strict=True):
-            missing = hull.missing(crystal)
-            if missing:
-                _drop(row, "screen", f"{NO_REFERENCE} for {', '.join(missing)}")
-            else:
-                able.append((row, crystal))
-        energies = single_points([crystal for _, crystal in able], self.judges.potential)
-        for (row, crystal), energy in zip(able, energies, strict=True):
+            row["hull_support"] = hull.support(crystal)
+            if missing := hull.missing(crystal):
+                _drop(row, "support", f"{NO_REFERENCE} for {', '.join(missing)}")
+            elif doubt := hull.unsupported(crystal):
+                _drop(row, "support", doubt)
+
+    def _screen(self, rows: list[Row], crystals: list[Crystal]) -> None:
+        hull, limit = self.judges.hull, self.limits.screen
+        energies = single_points(crystals, self.judges.potential, stop=self._keep_to_time)
+        for row, crystal, energy in zip(rows, crystals, energies, strict=True):
             above = None if energy is None else hull.energy_above_hull(crystal, energy)
             row["screened"] = above
             if above is None:
                 _drop(row, "screen", f"{self.judges.potential.name} gives no energy")
-            elif hole := too_deep(above):
-                _drop(row, "screen", hole)
+            elif doubt := too_deep(above) or hull.unsupported(crystal, above):
+                _drop(row, "screen", doubt)
             elif above > limit:
                 _drop(row, "screen", f"{above:.3f} eV/atom above the hull as made, more than {limit:g}")
 
     # --- relaxing a few ---
 
     def _relax(self, chunk: Sequence[Row]) -> None:
+        self._tell("relax", len(self._relaxed.columns) + len(self._waiting()), len(self._relaxed.columns))
         found = self._relaxed_or_not([made_crystal(row) for row in chunk])
         columns: dict[int, Row] = {}
         for row, more in zip(chunk, found, strict=True):
@@ -324,7 +366,9 @@ class Funnel:
         """What relaxing makes of crystals; where that fails each is tried alone, and harms itself only."""
         limits = self.limits
         try:
-            return verdicts.relaxation(crystals, self.judges.potential, limits.fmax, limits.max_steps)
+            return verdicts.relaxation(
+                crystals, self.judges.potential, limits.fmax, limits.max_steps, self._keep_to_time
+            )
         except MateriumError:
             raise  # the potential itself is missing or misused
         except ValueError as error:  # moyo's, of a cell on its way that it cannot reduce
@@ -344,8 +388,8 @@ class Funnel:
             far = f"{above:.3f} eV/atom above the hull, more than {self.limits.max_hull:g}" if above is not None else ""
             _drop(more, "hull", far or "its energy is not finite")
             return
-        if hole := too_deep(above):
-            _drop(more, "hull", hole)
+        if doubt := too_deep(above) or self.judges.hull.unsupported(crystal, above):
+            _drop(more, "hull", doubt)
             return
         (found,) = verdicts.novelty([crystal], self.judges.known, "_relaxed")
         more |= found

@@ -36,6 +36,11 @@ CACHED = 65536
 """Formulas whose mixture, or whose composition, is kept."""
 DEEPEST = -5.0
 """eV/atom. Not even fluorides lie as far below their elements, let alone below a hull."""
+SUPPORTED = -0.3
+"""eV/atom. What comes out lower competes with the wrong phases: of compounds that are known, none lies as far below all
+others of its system, but where the reference lacks these."""
+UNSUPPORTED = "unsupported"
+"""How the reason begins where a hull says nothing of a crystal."""
 
 
 class Entry(NamedTuple):
@@ -117,6 +122,11 @@ class Envelope:
     def mixture(self, formula: str) -> Mixture | None:
         """Return the cheapest mixture of phases at the composition of a formula, None where an element is missing."""
         return None if self.missing(formula) else self._found(formula)
+
+    def compounds(self, formula: str) -> int:
+        """Return how many phases of two or more elements there are, all of them elements of this formula."""
+        parts = self._parts(system_of(formula))
+        return sum(len(self._systems.get(part, ())) for part in parts if len(part) > 1)
 
     def vertices(self) -> list[Entry]:
         """Return the phases that no mixture of others undercuts: the rest can never be part of a mixture."""
@@ -202,6 +212,35 @@ class Hull:
         if hull is None or not np.isfinite(energy_per_atom):
             return None
         return on_hull_scale(crystal, energy_per_atom, self.reference.scheme) - hull
+
+    def support(self, crystal: Crystal) -> int:
+        """Return how many compounds of the reference's hull compete with a crystal.
+
+        They are the phases on the hull that hold two or more of the crystal's elements and no other. With none, the
+        mixture of lowest energy is one of elements, and with one it never is: as a crystal holds all of its elements,
+        some of the compound in place of its elements lowers the energy.
+        """
+        return self._envelope.compounds(convert.formula(crystal))
+
+    def unsupported(self, crystal: Crystal, height: float | None = None) -> str | None:
+        """Return why the reference cannot tell whether a crystal is stable; None if it can.
+
+        Either only elements compete with a crystal of several, and its own formula is not known, or it lies more than
+        0.3 eV/atom below the hull (`SUPPORTED`): in both cases the reference lacks the compounds of these elements.
+
+        Parameters
+        ----------
+        height
+            Energy above the hull, eV/atom; without it the composition alone decides.
+        """
+        formula = convert.formula(crystal)
+        alone = len(system_of(formula)) > 1 and not self.support(crystal)
+        if alone and formula not in self.reference.known_formulas:
+            return f"{UNSUPPORTED}: only elements compete, for the reference has no compound of these elements alone"
+        if height is not None and height < SUPPORTED:
+            lacking = "the reference lacks compounds of these elements, or the potential fails"
+            return f"{UNSUPPORTED}: {-height:.3g} eV/atom below the hull, more than {-SUPPORTED:g}: {lacking}"
+        return None
 
     def phases(self, crystal: Crystal) -> list[Phase]:
         """Return the phases that the crystal competes with, the largest share first; empty where an element is missing.

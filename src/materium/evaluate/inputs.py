@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from materium import convert
-from materium.crystal import Crystal
 from materium.data import readers
+from materium.data.records import make_row
 from materium.errors import DataError, MateriumError
+from materium.structures import as_crystal, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from materium.data.records import Row
+    from materium.structures import AnyStructure
+
+    Source = str | Path | AnyStructure | Iterable[str | Path | AnyStructure | Row]
+    """What can be judged; see `read_inputs`."""
 
 TABLES = (".csv", ".json", ".parquet")
 """Tables that a folder may hold beside files of structures; `.gz` after them is fine too."""
@@ -50,14 +57,18 @@ class Inputs:
     left_out: tuple[str, ...] = ()
 
 
-def read_inputs(source: str | Path | Iterable[Crystal | Row], asked: int | None = None) -> Inputs:
-    """Return the rows of a path (anything that `readers.open_source` reads, or a folder of tables) or of crystals.
+def read_inputs(source: Source, asked: int | None = None) -> Inputs:
+    """Return the rows of a path (anything that `readers.open_source` reads, or a folder of tables) or of structures.
 
     Of a run folder the table is read, of an evaluation's folder its rows. Overlapping atoms are no reason here to
     reject a row: to find them is the check's matter.
 
     Parameters
     ----------
+    source
+        A path, a structure, or several structures and paths: pymatgen structures, ASE atoms, crystals, rows. The id of
+        a structure is the entry `id` of its `properties` (pymatgen) or `info` (ASE), else its number in the list; what
+        cannot be a crystal, such as a disordered structure, is a row with its reason.
     asked
         Structures that were asked for, where that is known: an unfinished run may only be read then.
 
@@ -65,10 +76,10 @@ def read_inputs(source: str | Path | Iterable[Crystal | Row], asked: int | None 
     ------
     MateriumError
         If there is nothing at the path, nothing in it that could be a structure, a run that is not finished, or the
-        list is empty.
+        list is empty or holds something else.
     """
     if not isinstance(source, str | Path):
-        return _from_crystals(list(source))
+        return _from_list([source] if kind_of(source) or not isinstance(source, Iterable) else list(source))
     path = Path(source)
     if asked is None and _is_unfinished(path):
         raise MateriumError(f"{path} is an unfinished run; finish it, or give --n-asked")
@@ -93,11 +104,35 @@ def _with_overlaps(row: Row) -> Row:
     return row if row.overlapping is None else readers.Row(row.id, row.overlapping, row.properties)
 
 
-def _from_crystals(items: Sequence[Crystal | Row]) -> Inputs:
+def _from_list(items: Sequence[object]) -> Inputs:
     if not items:
         raise DataError("no crystals came; at least one is needed")
-    rows = [readers.Row(str(i), item) if isinstance(item, Crystal) else item for i, item in enumerate(items)]
+    rows: list[Row] = []
+    taken: Counter[str] = Counter()
+    for number, item in enumerate(items):
+        if isinstance(item, readers.Row):
+            found = [item]
+        elif isinstance(item, str | Path):
+            found = read_inputs(item).rows
+        else:
+            found = [_row(number, item)]
+        for row in found:
+            taken[row.id] += 1  # a run and its repetition, or two of them, have ids in common
+            rows.append(row if taken[row.id] == 1 else replace(row, id=f"{row.id}#{taken[row.id]}"))
     return Inputs(rows, f"{len(rows)} crystals", _digest(rows))
+
+
+def _row(number: int, item: object) -> Row:
+    """The row of a structure of pymatgen, ASE or Materium."""
+    if kind_of(item) is None:
+        raise DataError(
+            f"item {number} is a {type(item).__name__}; give pymatgen structures, ASE atoms, crystals or paths"
+        )
+    own: Mapping[str, Any] = getattr(item, "properties", None) or getattr(item, "info", None) or {}
+    name = own.get("id", number)
+    likelihood = own.get("log_likelihood")
+    facts = {"log_likelihood": float(likelihood)} if isinstance(likelihood, float) else {}
+    return _with_overlaps(make_row(name, lambda: as_crystal(item), facts))
 
 
 def _digest(rows: Iterable[Row]) -> str:

@@ -27,6 +27,16 @@ equal) 0.77, 0.85 and 94.6 %. 0.05 gives 0.80 and 0.77 on both together, 0.07 gi
 """
 
 
+KNOWN, POLYMORPH, SUBSTITUTION, NEW = (
+    "known",
+    "known formula, new structure",
+    "known prototype, new elements",
+    "new",
+)
+"""Values of `novelty`: the crystal is in the reference; else its reduced formula is; else its space group with its
+Wyckoff positions is; else none of these."""
+
+
 class Known:
     """The crystals of a reference, grouped by formula.
 
@@ -100,6 +110,11 @@ class Known:
         return len(self.ids)
 
     @property
+    def novel_means(self) -> str:
+        """What novel means against this reference, its size to three digits: `not among 132,000 known crystals`."""
+        return f"not among {float(f'{len(self):.3g}'):,.0f} known crystals"
+
+    @property
     def matches_fully(self) -> bool:
         """Whether StructureMatcher decides; otherwise fingerprints do."""
         return self._reduced is not None
@@ -115,7 +130,8 @@ class Known:
         Returns
         -------
         dict
-            `novel`: no crystal of the reference is the same. `novel_formula`: none has its reduced formula.
+            `novel`: no crystal of the reference is the same. `novelty`: `KNOWN` where it is not novel, else
+            `POLYMORPH`, `SUBSTITUTION` or `NEW`, the first that holds. `novel_formula`: none has its reduced formula.
             `novel_prototype`: none has its space group with its Wyckoff positions, whatever the elements; False where
             moyo finds no symmetry. `nearest_id` and `nearest_distance`: the crystal of the same formula that it equals,
             else the one whose geometry is closest (see `fingerprint.distance`), or None for a new formula.
@@ -126,8 +142,10 @@ class Known:
         same = self._same_by_fingerprint(own, rows, distances) if self._reduced is None else self._equal(crystal, rows)
         nearest = 0 if same is None else same
         template = self._types.get(own.structure_type) if own.structure_type else None
+        novelty = POLYMORPH if rows else NEW if template is None else SUBSTITUTION
         return {
             "novel": same is None,
+            "novelty": novelty if same is None else KNOWN,
             "novel_formula": not rows,
             "novel_prototype": template is None and bool(own.structure_type),
             "nearest_id": self.ids[rows[nearest]] if rows else None,

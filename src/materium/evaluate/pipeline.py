@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from materium.data.records import Row
     from materium.evaluate.hull import Hull
-    from materium.evaluate.inputs import Inputs
+    from materium.evaluate.inputs import Inputs, Source
     from materium.evaluate.stages import Columns, Progress
     from materium.relax.potential import Potential
 
@@ -122,7 +122,7 @@ class Evaluation:
 
 
 def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
-    source: str | Path | Iterable[Crystal | Row],
+    source: Source,
     out: str | Path | None = None,
     settings: Settings | None = None,
     *,
@@ -135,6 +135,8 @@ def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
 
     Parameters
     ----------
+    source
+        As in `materium.evaluate.inputs.read_inputs`.
     out
         Folder for `rows.parquet`, `metrics.json`, `relaxed.extxyz` and `lemat.csv`; without it nothing is written. A
         stopped evaluation goes on; a finished one of the same input and settings is returned as it is.
@@ -211,6 +213,8 @@ def _judge(inputs: Inputs, settings: Settings, tools: Tools, runner: _Runner) ->
             _place(relaxed, tools.hull, runner, rows)
     for index, crystal in crystals.items():
         rows[index].update(tools.groups(rows[index], crystal))
+        if tools.hull is not None:
+            rows[index]["hull_support"] = tools.hull.support(crystal)
     for row in rows:
         row.update(final_verdicts(row, set(STAGES) - settings.skip))
     return rows
@@ -295,7 +299,10 @@ def _identity(inputs: Inputs, settings: Settings, tools: Tools) -> dict[str, Any
 
 def _provenance(inputs: Inputs, settings: Settings, tools: Tools, asked: int) -> dict[str, Any]:
     """Where the figures come from."""
-    reference, own = tools.reference, "the table that was named, by full matching"
+    reference, by = (
+        tools.reference,
+        "full matching with the table" if settings.known else "fingerprints of the reference",
+    )
     return {
         "source": inputs.source,
         "left_out": list(inputs.left_out),
@@ -305,6 +312,6 @@ def _provenance(inputs: Inputs, settings: Settings, tools: Tools, asked: int) ->
         "settings": {"fmax": settings.fmax, "max_steps": settings.max_steps},
         "potential": tools.potential,
         "reference": None if reference is None else {"name": reference.name, "fingerprint": reference.fingerprint},
-        "novelty": None if tools.known is None else own if settings.known else "fingerprints of the reference",
+        "novelty": None if tools.known is None else f"{tools.known.novel_means}, by {by}",
         "known": None if tools.known_digest is None else {"table": settings.known, "fingerprint": tools.known_digest},
     }

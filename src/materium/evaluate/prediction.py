@@ -66,13 +66,19 @@ class Figure:
 
 
 FIGURES: Mapping[str, Figure] = {
-    "first": Figure("rms_first", "the first prediction matches: n = 1 of the literature"),
-    "any": Figure("rms_any", "at least one of the n predictions matches, the nearest counts: n of the literature"),
-    "likeliest": Figure("rms_likeliest", "the valid prediction that the model holds most likely matches"),
-    "lowest_energy": Figure("rms_lowest_energy", "the prediction of the lowest relaxed energy matches, as written"),
-    "lowest_energy_relaxed": Figure("rms_lowest_energy_relaxed", "the same matches, once it is relaxed"),
-    "metre_first": Figure("rms_metre_first", "METRe of the first predictions: any of those with this formula matches"),
-    "metre_any": Figure("rms_metre_any", "METRe of all predictions: any of those with this formula matches"),
+    "first": Figure("rms_first", "the first prediction of a crystal matches it (n = 1)"),
+    "any": Figure("rms_any", "any of its n predictions matches it; the nearest gives the distance"),
+    "likeliest": Figure("rms_likeliest", "its valid prediction with the highest likelihood matches it"),
+    "lowest_energy": Figure(
+        "rms_lowest_energy", "its prediction with the lowest relaxed energy matches it, as generated"
+    ),
+    "lowest_energy_relaxed": Figure("rms_lowest_energy_relaxed", "the same, once relaxed"),
+    "metre_first": Figure(
+        "rms_metre_first", "METRe with one prediction each: any for a crystal of the same formula matches it"
+    ),
+    "metre_any": Figure(
+        "rms_metre_any", "METRe with n predictions each: any for a crystal of the same formula matches it"
+    ),
 }
 """By their names in `metrics.json`."""
 DEFINITIONS: Mapping[str, str] = {
@@ -82,7 +88,7 @@ DEFINITIONS: Mapping[str, str] = {
     "denominator": "all crystals of the table, or all with so few atoms in the primitive cell; "
     "those that were not asked for or cannot be read are misses",
     "interval": "95 %, Wilson",
-    "rmse": "mean over the matches of the root mean square displacement by the cube root of the volume per atom",
+    "rmse": "mean over the matches of the root mean square displacement over the cube root of the volume per atom",
     "crmse": f"the same over the denominator, {SITE_TOLERANCE} for each crystal without a match (arXiv:2509.12178)",
     "metre": "share of crystals that any prediction for any crystal of their formula matches (arXiv:2509.12178)",
 }
@@ -192,9 +198,10 @@ def summary_rows(references: Sequence[Reference], samples: Iterable[Facts]) -> l
     return [{**_facts(one), **_chosen(groups[one.number])} for one in references]
 
 
-def comparisons(references: Sequence[Reference], predictions: Mapping[int, Sequence[Crystal]]) -> int:
-    """Return how many comparisons METRe needs; see `everything`."""
-    return sum(len(crystals) for _, crystals in _everything_tasks(references, predictions))
+def comparisons(references: Sequence[Reference], predictions: Mapping[int, Sequence[Crystal]]) -> tuple[int, int]:
+    """Return of how many crystals `everything` finds the least distance, and by how many comparisons."""
+    counts = [len(crystals) for _, crystals in _everything_tasks(references, predictions)]
+    return len(counts), sum(counts)
 
 
 def everything(

@@ -2,6 +2,9 @@
 
 A row of the file is a crystal of a table, or an element's fitted energy. It has an energy if it is part of the hull,
 and a fingerprint if it is a crystal; structures are left out, which keeps tens of thousands of them to megabytes.
+
+References of several potentials over the same tables have the crystals in common. They may share a file of them: then
+the file of each holds the hull alone, and the name of the file of the crystals beside it.
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from materium.crystal import GRAMS_PER_CM3
 from materium.elements import masses
 from materium.errors import DataError
 from materium.evaluate.classes import Rarity
+from materium.evaluate.fingerprint import Fingerprint
 from materium.evaluate.hull import Entry, fractions, system_of
 from materium.evaluate.novelty import Known
-from materium.io.lock import new_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,9 +37,17 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Raised whenever an older program could misread the file."""
 KEY = b"materium.reference"
+CRYSTALS = b"materium.crystals"
+"""Keys of what the schema of a file says of it: of a reference, and of crystals that several share."""
 SHIPPED = "reference-"
 """Start of the names of the files that come with the package; the name of the reference follows."""
 DEFAULT = "chgnet"
+HULL = ("kinds", "energies")
+"""Columns of a potential's own; the others are of the crystals."""
+SHARING = ("rows", "ids", "formulas", *HULL)
+"""Columns of a reference whose crystals are in a file of their own."""
+TEXTS = ("tables", "kinds", "formulas", "wyckoffs", "space_groups", "num_sites")
+"""Columns whose values repeat, so that a dictionary of them is smaller."""
 AMD_STEP = 1 / 256
 """Scaled distances are rounded to it; crystals are told apart at differences that are ten times as large."""
 
@@ -119,6 +130,11 @@ class Reference:
         ids, formulas, _, kinds, energies, *_ = (column[rows].tolist() for column in self.columns)
         return tuple(map(Entry, ids, formulas, energies, kinds))
 
+    @cached_property
+    def known_formulas(self) -> frozenset[str]:
+        """Reduced formulas of the known crystals, on the hull or not."""
+        return frozenset(self.columns.formulas[self.columns.tables != ""].tolist())
+
     def known(self, tables: Sequence[str] | None = None) -> Known:
         """Return the crystals of these tables, or of all, to ask what is new; raises `DataError` on other names."""
         rows = self._rows(tables)
@@ -160,24 +176,51 @@ class Reference:
         own = {name: getattr(self, name) for name in ("name", "potential", "version", "scheme")}
         return {**own, "tables": [table._asdict() for table in self.tables], "settings": dict(self.settings)}
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, crystals: str | Path | None = None) -> None:
         """Write the reference as a Parquet file, which is there only when it is whole.
+
+        Parameters
+        ----------
+        crystals
+            File beside it for the crystals, which several references share: written unless it is there.
 
         Raises
         ------
         DataError
-            If the file exists.
+            If the file exists, or the file of the crystals holds others or lies elsewhere.
         """
-        import pyarrow.parquet as pq
-
+        target = Path(path)
+        if target.exists():
+            raise DataError(f"{target} exists and is never overwritten; name another file or remove it")
         facts = {"format": FORMAT, **self._facts(), "fingerprint": self.fingerprint}
-        table = _arrow(self.columns).replace_schema_metadata({KEY: json.dumps(facts)})
-        encodings = dict.fromkeys(("amds.list.element", "volumes", "energies"), "BYTE_STREAM_SPLIT")  # a third less
-        text = ["tables", "kinds", "formulas", "wyckoffs", "space_groups", "num_sites"]
-        with new_target(Path(path)) as part:
-            pq.write_table(
-                table, part, compression="zstd", compression_level=19, use_dictionary=text, column_encoding=encodings
-            )
+        if crystals is None:
+            _write(target, _arrow(self.columns), {KEY: json.dumps(facts)})
+            return
+        shared = Path(crystals)
+        if shared.resolve().parent != target.resolve().parent:
+            raise DataError(f"{shared} must lie beside {target}, which finds it by its name; name a file in its folder")
+        ours = _arrow(self.columns).drop_columns(list(HULL)).slice(0, self.num_crystals)
+        if not shared.exists():
+            _write(shared, ours, {CRYSTALS: json.dumps({"format": FORMAT})})
+        elif not _read_crystals(shared).equals(ours):
+            raise DataError(f"{shared} holds other crystals than {target} is built from; name another file")
+        _write(target, self._hull_table(), {KEY: json.dumps({**facts, "crystals": shared.name})})
+
+    @property
+    def num_crystals(self) -> int:
+        """Number of known crystals, which are the first rows; elements' fitted energies follow."""
+        return int(np.count_nonzero(self.columns.tables != ""))
+
+    def _hull_table(self) -> pa.Table:
+        """The phases: the row of the crystal, or of none the id and formula of an element's fitted energy."""
+        import pyarrow as pa
+
+        rows = np.flatnonzero(self.columns.kinds != "")
+        known = rows < self.num_crystals
+        own = {name: getattr(self.columns, name)[rows] for name in ("ids", "formulas", *HULL)}
+        places = pa.array(np.where(known, rows, -1).astype(np.int32))
+        names = {name: pa.array(np.where(known, "", own[name])) for name in ("ids", "formulas")}
+        return pa.table({"rows": places, **names, **{name: pa.array(own[name]) for name in HULL}})
 
 
 def _numbers(formula: str) -> list[int]:
@@ -237,11 +280,90 @@ def _read(path: Path) -> tuple[dict[str, Any], Columns]:
         detail = " ".join(str(error).split())[:120]
         raise DataError(f"{path} is no reference, or a damaged one ({detail}); get or build the file again") from error
     version = facts.pop("format", None)
-    if version is None or set(table.column_names) != set(Columns._fields):
+    shared = facts.pop("crystals", None)
+    if version is None or set(table.column_names) != set(Columns._fields if shared is None else SHARING):
         raise DataError(f"{path} is no reference; materium reference build makes one from a table")
     if version != FORMAT:
         raise DataError(f"{path} has the format {version}, this version reads {FORMAT}; build it again")
-    return facts, _columns(table)
+    return facts, _columns(table if shared is None else _joined(path, table, _read_crystals(path.with_name(shared))))
+
+
+def _read_crystals(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        known = CRYSTALS in (table.schema.metadata or {})
+    except (OSError, ValueError, pa.ArrowException) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} is no file of a reference's crystals ({detail}); get or build it again") from error
+    if not known or set(table.column_names) != set(Columns._fields) - set(HULL):
+        raise DataError(f"{path} is no file of a reference's crystals; materium reference build --crystals makes one")
+    return table.replace_schema_metadata(None).combine_chunks()
+
+
+def known_fingerprints(path: Path, names: Sequence[tuple[str, str, str]]) -> list[Fingerprint]:
+    """Return the fingerprints in a file of crystals, which must be those of these tables, ids and formulas.
+
+    Raises
+    ------
+    DataError
+        If the file is none of a reference's crystals, or holds others.
+    """
+    table = _read_crystals(path)
+    columns = [table[name].to_pylist() for name in ("tables", "ids", "formulas")]
+    if list(zip(*columns, strict=True)) != list(names):
+        raise DataError(f"{path} holds other crystals than the tables; name another file, or remove it")
+    groups, wyckoffs, amds = table["space_groups"].to_pylist(), table["wyckoffs"].to_pylist(), _amds(table)
+    known = zip(columns[2], groups, wyckoffs, amds, strict=True)
+    return [Fingerprint(formula, group, wyckoff, amd) for formula, group, wyckoff, amd in known]
+
+
+def _joined(path: Path, hull: pa.Table, crystals: pa.Table) -> pa.Table:
+    """The rows of a reference from its hull and its crystals."""
+    import pyarrow as pa
+
+    rows = hull["rows"].to_numpy()
+    count, extra = len(crystals), int(np.count_nonzero(rows < 0))
+    if rows.max(initial=-1) >= count:
+        raise DataError(f"{path} belongs to other crystals than those beside it; get or build both files again")
+    last = hull.slice(len(hull) - extra)
+    blank = {
+        "ids": last["ids"],
+        "formulas": last["formulas"],
+        "tables": pa.array([""] * extra),
+        "wyckoffs": pa.array([""] * extra),
+        "space_groups": pa.array([0] * extra, pa.int16()),
+        "num_sites": pa.array([0] * extra, pa.int16()),
+        "volumes": pa.array(np.full(extra, np.nan, dtype=np.float16)),
+        "amds": pa.array([[0] * crystals["amds"].type.list_size] * extra, crystals["amds"].type),
+    }
+    ends = pa.table({name: blank[name] for name in crystals.column_names}).cast(crystals.schema)
+    places = np.concatenate([rows[: len(rows) - extra], np.arange(count, count + extra)])
+    kinds = np.full(count + extra, "", dtype=object)
+    energies = np.full(count + extra, np.nan, dtype=np.float32)
+    kinds[places], energies[places] = hull["kinds"].to_numpy(), hull["energies"].to_numpy()
+    both = pa.concat_tables([crystals, ends])
+    return both.append_column("kinds", pa.array(kinds, pa.string())).append_column("energies", pa.array(energies))
+
+
+def _write(target: Path, table: pa.Table, facts: Mapping[bytes, str]) -> None:
+    """Write a table so that it is there only when it is whole."""
+    import pyarrow.parquet as pq
+
+    encodings = dict.fromkeys(("amds.list.element", "volumes", "energies"), "BYTE_STREAM_SPLIT")  # a third less
+    text = [name for name in TEXTS if name in table.column_names]
+    own = {name: way for name, way in encodings.items() if name.partition(".")[0] in table.column_names}
+    with new_target(target) as part:
+        pq.write_table(
+            table.replace_schema_metadata(dict(facts)),
+            part,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=text,
+            column_encoding=own,
+        )
 
 
 def _arrow(columns: Columns) -> pa.Table:
@@ -256,9 +378,13 @@ def _arrow(columns: Columns) -> pa.Table:
 
 
 def _columns(table: pa.Table) -> Columns:
-    arrays = {name: table[name].combine_chunks() for name in Columns._fields}
-    amds = arrays.pop("amds")
-    differences = amds.flatten().to_numpy(zero_copy_only=False).reshape(len(amds), -1)
+    arrays = {name: table[name].combine_chunks() for name in Columns._fields if name != "amds"}
     plain = {name: array.to_numpy(zero_copy_only=False) for name, array in arrays.items()}
     text = {name: array.astype(np.str_) for name, array in plain.items() if array.dtype == object}
-    return Columns(**{**plain, **text}, amds=(np.cumsum(differences, axis=1) * AMD_STEP).astype(np.float32))
+    return Columns(**{**plain, **text}, amds=_amds(table))
+
+
+def _amds(table: pa.Table) -> NDArray[np.float32]:
+    amds = table["amds"].combine_chunks()
+    differences = amds.flatten().to_numpy(zero_copy_only=False).reshape(len(amds), -1)
+    return np.asarray(np.cumsum(differences, axis=1) * AMD_STEP, dtype=np.float32)

@@ -4,12 +4,18 @@ A table holds a part of the known phases only, and a hull over a part is too hig
 formation energy E_f and the energy above hull E_h of DFT, the hull of DFT at a row's composition is E_f - E_h above the
 elements. It becomes a point of this hull by adding the elements' energies in the potential, which are fitted so that
 E - E_f is the sum over the elements, and which stand for elements of which the tables hold no crystal. A row with E_h
-alone implies the point E - E_h, with the error that the potential makes for this row.
+alone implies the point E - E_h, with the error that the potential makes for this row. A table may also hold
+estimates of E_h, the column `e_hull_est`: rows that they put too far above the hull need no energy, and are known
+crystals all the same.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +26,11 @@ from materium.errors import CrystalError, DataError
 from materium.evaluate.corrections import NONE, on_hull_scale
 from materium.evaluate.fingerprint import ALIKE, NEIGHBOURS, Fingerprint, fingerprint
 from materium.evaluate.hull import Entry, Envelope, fractions
-from materium.evaluate.reference import AMD_STEP, Columns, Reference, Table
+from materium.evaluate.reference import AMD_STEP, Columns, Reference, Table, known_fingerprints
 from materium.relax.relaxer import relax, single_points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
 
 COMPUTED, IMPLIED, TERMINAL = "computed", "implied", "terminal"
 FORMATION, ABOVE = "formation_energy_per_atom", "energy_above_hull"
+ESTIMATE = "e_hull_est"
+"""Column with an estimate of the energy above the hull, eV/atom, from whatever was at hand."""
 MAX_ABOVE = 0.2
 """eV/atom; a row further above the hull implies no point by its own energy, since there potentials err more."""
 FEWEST_LABELS = 5
@@ -63,11 +71,20 @@ class Options:
         Another reference: of rows without a formation energy only those on its hull are computed.
     fit_rows
         Rows for each element whose energies fit the elements'; None takes all rows with a formation energy.
+    max_above
+        eV/atom; rows without labels of DFT that the column `e_hull_est` puts higher above the hull give no energy.
+    compute
+        Compute energies that no column gives; otherwise rows without one give their fingerprints alone.
+    processes
+        For fingerprints and for finding the phases on the hull; more change nothing of what comes out.
     """
 
     relaxed: bool = False
     near: Reference | None = None
     fit_rows: int | None = None
+    max_above: float | None = None
+    compute: bool = True
+    processes: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +100,13 @@ class Item:
     labels: dict[str, float] = field(default_factory=dict)
 
 
-def build(
-    paths: Sequence[Path], potential: Potential, name: str, options: Options, track: Track = lambda items, _: items
+def build(  # noqa: PLR0913, PLR0917 - what it is built from, by whom and how
+    paths: Sequence[Path],
+    potential: Potential,
+    name: str,
+    options: Options,
+    track: Track = lambda items, _: items,
+    crystals: Path | None = None,
 ) -> Reference:
     """Return the reference of these tables, the training set first.
 
@@ -94,22 +116,28 @@ def build(
     ----------
     name
         How results will call the reference.
+    crystals
+        File of crystals that another reference wrote of the same tables: their fingerprints are not computed again.
 
     Raises
     ------
     MateriumError
-        If a table cannot be read, two have the same name, nothing has an energy, or a column of energies is not what
-        the potential gives.
+        If a table cannot be read, two have the same name, nothing has an energy, a column of energies is not what
+        the potential gives, or `crystals` holds others.
     """
     items = measured(paths, potential, options, track)
     elements = fit_elements(items)
     entries = points(items, elements)
     if not any(entries):
         raise DataError("no crystal of the tables has an energy; another potential or table is needed")
-    items = [replace(item, name=_fingerprint(item)) for item in track(items, "fingerprints")]
+    if crystals is not None and crystals.exists():
+        names = known_fingerprints(crystals, [(item.table, item.row.id, item.formula) for item in items])
+    else:
+        names = [one for part in _in_parts(_fingerprints, items, options, track, "fingerprints") for one in part]
+    items = [replace(item, name=one) for item, one in zip(items, names, strict=True)]
     tables = tuple(Table(p.stem, digest(p), sum(i.table == p.stem for i in items)) for p in paths)
     settings = _settings(items, elements, options)
-    columns = _columns(items, entries, elements, track)
+    columns = _columns(items, entries, elements, options, track)
     return Reference(name, potential.name, potential.version, potential.scheme, tables, settings, columns)
 
 
@@ -127,7 +155,7 @@ def measured(
 def _read(path: Path, potential: Potential, track: Track) -> list[Item]:
     """Items of the rows that can be read; labels are of no use to a potential whose energies are no estimate of DFT."""
     rows = track([row for row in checked(read(path)) if row.crystal is not None], f"reading {path.name}")
-    wanted = () if potential.scheme == NONE else (FORMATION, ABOVE)
+    wanted = (ESTIMATE,) if potential.scheme == NONE else (FORMATION, ABOVE, ESTIMATE)
     return [
         Item(
             row,
@@ -146,15 +174,26 @@ def _read(path: Path, potential: Potential, track: Track) -> list[Item]:
 def _with_energies(items: Sequence[Item], potential: Potential, options: Options, track: Track) -> list[Item]:
     column = None if options.relaxed else f"{potential.name}_energy_per_atom"
     known = [item.row.properties.get(column) if column else None for item in items]
-    given = [None if value is None else float(value) for value in known]
+    given = [
+        None if value is None or _too_high(item, options) else float(value)
+        for item, value in zip(items, known, strict=True)
+    ]
     _check_column([(item, value) for item, value in zip(items, given, strict=True) if value is not None], potential)
-    needed = [i for i in _needed(items, options) if given[i] is None]
+    needed = [i for i in _needed(items, options) if given[i] is None and not _too_high(items[i], options)]
+    needed = needed if options.compute else []
     for start in track(range(0, len(needed), CHUNK), "energies"):
         part = needed[start : start + CHUNK]
         found = _energies([items[i].crystal for i in part], potential, relaxed=options.relaxed)
         for index, value in zip(part, found, strict=True):
             given[index] = value
     return [_on_scale(item, value, potential.scheme) for item, value in zip(items, given, strict=True)]
+
+
+def _too_high(item: Item, options: Options) -> bool:
+    """Whether a row is so far above the hull that it has no part in it; labels of DFT say more than estimates."""
+    if options.max_above is None or FORMATION in item.labels or ABOVE in item.labels:
+        return False
+    return item.labels.get(ESTIMATE, 0.0) > options.max_above
 
 
 def _on_scale(item: Item, value: float | None, scheme: str) -> Item:
@@ -169,14 +208,17 @@ def _energies(crystals: Sequence[Crystal], potential: Potential, *, relaxed: boo
 
 
 def _check_column(pairs: Sequence[tuple[Item, float]], potential: Potential) -> None:
-    """Refuse a column of energies that the potential does not give: of another version, say, or of relaxed cells."""
+    """Refuse a column of energies that the potential does not give: of another version, say, or of relaxed cells.
+
+    Cells of absurd volume, which have no energy here, say nothing of a column.
+    """
     if not pairs:
         return
     chosen = np.random.default_rng(SEED).choice(len(pairs), min(SAMPLE, len(pairs)), replace=False)
     found = single_points([pairs[i][0].crystal for i in chosen], potential)
     for index, energy in zip(chosen, found, strict=True):
         item, value = pairs[index]
-        if energy is None or abs(energy - value) > REPRODUCED:
+        if energy is not None and abs(energy - value) > REPRODUCED:
             raise DataError(
                 f"{item.table} has {value:.4f} eV/atom for {item.row.id} in {potential.name}_energy_per_atom and "
                 f"{potential.name} {potential.version} gives {energy}; they must agree, so remove the column"
@@ -293,8 +335,32 @@ def _settings(items: Sequence[Item], elements: dict[str, float], options: Option
         "fitted_to": len(fitted),
         "fit_mae": round(float(np.abs(errors).mean()), 5) if errors else None,
         "fit_median_error": round(float(np.median(np.abs(errors))), 5) if errors else None,
+        "max_above": options.max_above,
+        "above": sum(_too_high(item, options) for item in items),
         "computed": sum(item.energy is not None for item in items),
     }
+
+
+def _in_parts(
+    work: Callable[[Sequence[Any]], list[Any]], items: Sequence[Any], options: Options, track: Track, text: str
+) -> Iterator[list[Any]]:
+    """What the work makes of the items, part by part, in this process or in several."""
+    parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    if options.processes == 1:
+        yield from map(work, track(parts, text))
+        return
+    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
+        futures = [pool.submit(work, part) for part in parts]
+        for future in track(futures, text):
+            yield future.result()
+
+
+def _fingerprints(items: Sequence[Item]) -> list[Fingerprint]:
+    return [_fingerprint(item) for item in items]
+
+
+def _on_hull(envelope: Envelope, entries: Sequence[Entry]) -> list[bool]:
+    return [envelope.is_vertex(entry) for entry in entries]
 
 
 def _fingerprint(item: Item) -> Fingerprint:
@@ -310,12 +376,14 @@ def _blank(formula: str) -> Fingerprint:
 
 
 def _columns(
-    items: Sequence[Item], entries: Sequence[Entry | None], elements: dict[str, float], track: Track
+    items: Sequence[Item], entries: Sequence[Entry | None], elements: dict[str, float], options: Options, track: Track
 ) -> Columns:
     """All crystals and the elements' fitted energies, these only on the hull; energies of the hull's vertices only."""
     pure = terminals(elements)
     envelope = Envelope([*(entry for entry in entries if entry is not None), *pure])  # of equals a crystal
-    vertices = {entry for entry in track(envelope.entries, "hull") if envelope.is_vertex(entry)}
+    asked = envelope.entries
+    found = _in_parts(partial(_on_hull, envelope), asked, options, track, "hull")
+    vertices = {entry for entry, vertex in zip(asked, chain.from_iterable(found), strict=True) if vertex}
     kept = [entry if entry in vertices else None for entry in entries]
     extra = [entry for entry in pure if entry in vertices]
     names = [item.name for item in items if item.name is not None]

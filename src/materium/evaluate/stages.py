@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -152,6 +153,8 @@ def run(  # noqa: PLR0913 - all but the first three have a use in every run
     jobs = _jobs(stage, sorted(items))
     left = [job for job in jobs if not journal.columns.keys() >= set(job)]
     done = sum(map(len, jobs)) - sum(map(len, left))
+    if progress is not None and left:
+        progress(stage.name, done, len(items))  # before the first chunk: it may take minutes
     for job, found in _results(stage, items, left, processes, journal):
         if len(found) != len(job):
             raise DataError(f"stage {stage.name} gave {len(found)} results for {len(job)} rows; this is a bug")
@@ -218,8 +221,7 @@ def _salvaged(stage: Stage, items: list[Item]) -> list[Columns]:
 
 @contextmanager
 def _pool(stage: Stage, processes: int) -> Iterator[Pool]:
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    with Pool(processes, _prepare, (stage.work, threads)) as pool:
+    with Pool(processes, _prepare, (stage.work,)) as pool:
         yield pool
 
 
@@ -227,8 +229,11 @@ _WORKER: dict[str, Work] = {}
 """In a worker process: what it does. The work is sent once, not with every chunk."""
 
 
-def _prepare(work: Work, threads: int) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read by torch when a potential first loads it
+def _prepare(work: Work) -> None:
+    """Take the work, on one thread: processes are as many as there are cores for them."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when a potential first loads it
+    if "torch" in sys.modules:  # the work itself brought it
+        sys.modules["torch"].set_num_threads(1)
     _WORKER["work"] = work
 
 

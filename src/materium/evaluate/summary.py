@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
-from math import sqrt
+from math import exp, sqrt
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from materium.crystal import MIN_DISTANCE, VOLUME_PER_ATOM
 from materium.evaluate.adherence import Z95, Share
+from materium.evaluate.hull import SUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -44,11 +45,12 @@ class Metric:
     needs: tuple[str, ...] = ()
 
 
-def verdicts(row: Row, ran: Collection[str] = ()) -> dict[str, bool | None]:
+def verdicts(row: Row, ran: Collection[str] = ()) -> dict[str, bool | str | None]:
     """Return the verdicts that follow from several stages; None where one of them did not run.
 
-    `unique_final` and `novel_final` are those of the relaxed structure where there is one, else those of the structure
-    as it was made. `stable`, `metastable`: the energy above the hull is known and at most 0 or 0.1 eV/atom. `sun`,
+    `unique_final`, `novel_final` and `novelty_final` are those of the relaxed structure where there is one, else those
+    of the structure as it was made. `stable`, `metastable`: the energy above the hull is known, supported by the
+    reference, and at most 0 or 0.1 eV/atom. `unsupported`: see `materium.evaluate.hull.Hull.unsupported`. `sun`,
     `msun`: stable or metastable, and unique and novel by the final verdicts.
 
     Parameters
@@ -61,6 +63,8 @@ def verdicts(row: Row, ran: Collection[str] = ()) -> dict[str, bool | None]:
     return {
         "unique_final": unique,
         "novel_final": novel,
+        "novelty_final": row.get("novelty_relaxed") or row.get("novelty"),
+        "unsupported": None if stable is None else bool(row.get("unsupported")),
         "stable": stable,
         "metastable": metastable,
         "sun": _all(stable, unique, novel),
@@ -80,7 +84,7 @@ def _below(row: Row, bound: float) -> bool | None:
     if "hull_reason" not in row:
         return None
     height = row.get("energy_above_hull")
-    return height is not None and height <= bound + ROUNDING
+    return height is not None and not row.get("unsupported") and height <= bound + ROUNDING
 
 
 def _all(*known: bool | None) -> bool | None:
@@ -150,7 +154,18 @@ METRICS = (
     Metric("converged", "relaxed to the bounds of force and stress", _converged, ("relax", "move")),
     Metric("relaxed", "has an energy: converged, or stopped at the step cap", _has_energy, ("relax",)),
     _column("matched", "StructureMatcher calls the structures as made and relaxed equal", "relax", "move"),
-    Metric("placed", "its energy above the hull is known", partial(_known, "energy_above_hull"), ("hull",)),
+    Metric(
+        "placed",
+        "its energy above the hull is known, the unsupported ones included",
+        partial(_known, "energy_above_hull"),
+        ("hull",),
+    ),
+    _column(
+        "unsupported",
+        f"its energy above the hull has no meaning, since only elements compete with it in the reference or it lies "
+        f"over {-SUPPORTED:g} eV/atom below the hull; counted neither as stable nor as metastable",
+        "hull",
+    ),
     _column("stable", f"at most {STABLE:g} eV/atom above the hull{_NOISE}", "hull"),
     _column("metastable", f"at most {METASTABLE:g} eV/atom above the hull, the stable ones included", "hull"),
     Metric("metastable_only", "metastable and not stable", partial(_only, "metastable", "stable"), ("hull",)),
@@ -162,7 +177,7 @@ METRICS = (
 MEANS = {
     "rmsd": ("Å between the structures as made and relaxed, see the documentation of `rmsd`", "relax"),
     "rmsd_of_matched": ("the same, of those alone that StructureMatcher calls equal as made and relaxed", "move"),
-    "energy_above_hull": ("eV/atom above the hull, where it is known", "hull"),
+    "energy_above_hull": ("eV/atom above the hull, where it is known and not unsupported", "hull"),
     "energy_change": ("eV/atom won by relaxing", "relax"),
     "volume_change": ("relative change of the volume by relaxing", "relax"),
     "relax_steps": ("steps of the relaxation", "move"),
@@ -197,6 +212,8 @@ LEMAT = {
 }
 """LeMat-GenBench's names; its own runs use other potentials and another reference, and leave the stable out of the
 metastable."""
+TALLIED = ("novelty_final", "relax_status", "reason", "relax_reason", "hull_reason")
+"""Columns whose texts are counted."""
 GROUPS = {
     "class": "classes",
     "rarity_of_elements": "element_rarity",
@@ -228,7 +245,7 @@ def summarise(rows: Sequence[Row], asked: int, skipped: Collection[str]) -> dict
         "mattergen": _renamed(figures, MATTERGEN),
         "lemat_genbench": _renamed(figures, LEMAT),
         "groups": {kind: _by_group(rows, column, skipped) for kind, column in GROUPS.items()},
-        "counts": {name: _tally(rows, name) for name in ("relax_status", "reason", "relax_reason", "hull_reason")},
+        "counts": {name: _tally(rows, name) for name in TALLIED},
     }
 
 
@@ -257,14 +274,18 @@ def means(rows: Sequence[Row], skipped: Collection[str]) -> dict[str, Figure]:
 def _value(row: Row, name: str) -> float | None:
     if name == "rmsd_of_matched":
         return row.get("rmsd") if row.get("matched") else None
+    if name == "energy_above_hull" and row.get("unsupported"):
+        return None
     return row.get(name)
 
 
 def _mean(values: Sequence[float], definition: str) -> Figure:
-    """A mean with the normal interval of its error."""
-    mean = fmean(values)
-    half = Z95 * stdev(values) / sqrt(len(values)) if len(values) > 1 else None
-    interval = None if half is None else [mean - half, mean + half]
+    """A mean with the normal interval of its error, on a log scale where no value is negative."""
+    mean, interval = fmean(values), None
+    if len(values) > 1:
+        half = Z95 * stdev(values) / sqrt(len(values))
+        positive = min(values) >= 0 and mean > 0  # then a mean below 0 is impossible; for small errors both agree
+        interval = [mean * exp(-half / mean), mean * exp(half / mean)] if positive else [mean - half, mean + half]
     return {"value": mean, "median": median(values), "n": len(values), "interval": interval, "definition": definition}
 
 

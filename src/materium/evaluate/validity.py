@@ -15,7 +15,7 @@ from materium.errors import MateriumError
 from materium.evaluate.fingerprint import num_sites, reduced_cell, squared_distances, wyckoff_positions
 from materium.evaluate.measure import SYMPREC_FINE, space_group
 from materium.extras import require
-from materium.tokens.oxidation import guess, reduced_formula
+from materium.oxidation import guess, reduced_formula
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ NEUTRAL: dict[str, bool | None] = {
     "no neutral assignment": False,
     "over budget": None,
 }
-"""What a word of `tokens.oxidation.guess` means; of mixed valence, some states of single atoms are neutral in sum."""
+"""What a word of `oxidation.guess` means; of mixed valence, some states of single atoms are neutral in sum."""
 _IMAGES = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.float64)
 _HERE = len(_IMAGES) // 2
 """Where the translation 0 stands among the images."""

@@ -19,7 +19,7 @@ from materium.evaluate.hull import too_deep
 from materium.evaluate.uniqueness import first_of_equals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pymatgen.core.structure_matcher import StructureMatcher
 
@@ -91,12 +91,21 @@ def _novelty(crystal: Crystal, known: Known) -> Columns:
         return {"novel": None, "novelty_reason": str(error)}
 
 
-def relaxation(crystals: Sequence[Crystal], potential: str | Potential, fmax: float, max_steps: int) -> list[Columns]:
-    """Return what relaxing makes of the crystals; with `max_steps` 0 they stay, and only their energies are taken."""
+def relaxation(
+    crystals: Sequence[Crystal],
+    potential: str | Potential,
+    fmax: float,
+    max_steps: int,
+    stop: Callable[[], None] | None = None,
+) -> list[Columns]:
+    """Return what relaxing makes of the crystals; with `max_steps` 0 they stay, and only their energies are taken.
+
+    What `stop` raises, which is called before every step, ends the relaxations.
+    """
     from materium.relax.relaxer import relax
 
     model = loaded(potential) if isinstance(potential, str) else potential
-    found = relax(crystals, model, fmax=fmax, max_steps=max_steps)
+    found = relax(crystals, model, fmax=fmax, max_steps=max_steps, stop=stop)
     columns = _relaxed if max_steps else _as_made
     return [columns(crystal, result) for crystal, result in zip(crystals, found, strict=True)]
 
@@ -184,14 +193,26 @@ def _aligner() -> StructureMatcher:
 
 
 def above_hull(items: Sequence[tuple[Crystal, float]], hull: Hull) -> list[Columns]:
-    """Return the energy above the hull of crystals with their energies, eV/atom."""
+    """Return the energy above the hull of crystals with their energies, eV/atom, and whether the hull supports it.
+
+    `hull_support`: see `Hull.support`. `unsupported`: the energy above the hull is a number without a meaning, for the
+    reason in `hull_reason`; see `Hull.unsupported`.
+    """
     return [_above_hull(crystal, energy, hull) for crystal, energy in items]
 
 
 def _above_hull(crystal: Crystal, energy: float, hull: Hull) -> Columns:
-    height = hull.energy_above_hull(crystal, energy)
-    reason = NO_REFERENCE if height is None else too_deep(height)
-    return {"energy_above_hull": None if reason else height, "hull_reason": reason}
+    height, support = hull.energy_above_hull(crystal, energy), hull.support(crystal)
+    failure = NO_REFERENCE if height is None else too_deep(height)
+    if failure:
+        return {"energy_above_hull": None, "hull_support": support, "unsupported": False, "hull_reason": failure}
+    doubt = hull.unsupported(crystal, height)
+    return {
+        "energy_above_hull": height,
+        "hull_support": support,
+        "unsupported": doubt is not None,
+        "hull_reason": doubt,
+    }
 
 
 def plain(columns: Columns) -> Columns:

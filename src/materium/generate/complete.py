@@ -21,9 +21,9 @@ from materium.generate.decoding import FREE, write_batch
 from materium.generate.request import BATCH, Request
 from materium.generate.targets import parse_composition
 from materium.model.likelihood import exact_nll
+from materium.oxidation import with_guess
 from materium.symmetry import distinct, settings
 from materium.symmetry import equal_axes as axes_of
-from materium.tokens.oxidation import with_guess
 from materium.tokens.tokenizer import Parts
 from materium.tokens.vocab import ATOMS, LATTICE, SOS
 

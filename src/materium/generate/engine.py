@@ -13,9 +13,14 @@ from materium.generate import scoring
 from materium.generate.decoding import Sample, write_batch
 from materium.generate.plan import Plan
 from materium.generate.request import BATCH, Request
+from materium.generate.rows import identity
 from materium.generate.tuned import Tuned, read_tuned
 from materium.generate.workers import can_fork, side_by_side
-from materium.model.checkpoint import default_model, load_checkpoint
+from materium.keywords import names_keywords
+from materium.model.checkpoint import load_checkpoint
+from materium.model.device import resolve_device
+from materium.model.folder import default_model
+from materium.properties import table
 from materium.refine import refine
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import Tokenizer
@@ -28,13 +33,16 @@ if TYPE_CHECKING:
 
     from materium.convert import Structure
     from materium.crystal import Crystal
-    from materium.generate.scoring import AnyStructure, Figures, OverOrders
-    from materium.generate.targets import Target
+    from materium.generate.scoring import Figures, OverOrders
+    from materium.generate.targets import NumberTargets, TextTargets
     from materium.model.transformer import Transformer
+    from materium.structures import AnyStructure
     from materium.tokens.tokenizer import Order
 
 Made = TypeVar("Made")
 
+_NAMED = ("self", "n", "seed", "formula", "conditions")
+"""Parameters of `generate` that are no options of `make_request`."""
 LEAST_OF_A_WORKER = 32
 """Structures that a process must have to write, for it to be worth its start."""
 
@@ -68,11 +76,41 @@ class Materium:
         """Twelve hexadecimal digits that change with any weight, and the type of number if it is not float32."""
         return str(self.config["weights_sha256"])[:12] + self.bfloat16 * "-bfloat16"
 
-    def generate(self, n: int = 64, *, seed: int = 0, formula: str | None = None, **options: Any) -> list[Structure]:
-        """Return `n` crystals as pymatgen structures, with the row's facts in `properties`.
-
-        Temperatures, reach, odds and guidance that are not given are those that the model was measured best with
-        (`self.tuned`).
+    @names_keywords
+    def generate(  # noqa: PLR0913 - all that can be asked for, for completion and help in an editor
+        self,
+        n: int = Request.n,
+        *,
+        seed: int = Request.seed,
+        formula: TextTargets | None = None,
+        chemical_system: TextTargets | None = None,
+        space_group: NumberTargets | None = None,
+        num_sites: NumberTargets | None = None,
+        density: NumberTargets | None = None,
+        band_gap: NumberTargets | None = None,
+        mag_density: NumberTargets | None = None,
+        bulk_modulus: NumberTargets | None = None,
+        hhi: NumberTargets | None = None,
+        energy_above_hull: NumberTargets | None = None,
+        elements: str | Sequence[str] = Request.elements,
+        require: str | Sequence[str] = Request.require,
+        forbid: str | Sequence[str] = Request.forbid,
+        z: int | str | tuple[int, int] | None = Request.z,
+        cell_formula: str | None = Request.cell_formula,
+        neutral: bool = Request.neutral,
+        soft: bool = Request.soft,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        geometry_temperature: float | None = None,
+        geometry_reach: float | None = None,
+        end_odds: float | None = None,
+        top_p: float = Request.top_p,
+        order: Order = Request.order,
+        lattice_first: bool = Request.lattice_first,
+        symmetrize: float | None = Request.symmetrize,
+        **conditions: NumberTargets,
+    ) -> list[Structure]:
+        """Return `n` crystals as pymatgen structures, with their `id` and the row's values in `properties`.
 
         Where a condition has several targets, `n` of each combination of them. With `symmetrize` those that can be
         refined are; `symmetrized` in their properties says so, and else `reason`.
@@ -80,27 +118,56 @@ class Materium:
         Parameters
         ----------
         n, seed
-            How many, and the seed.
-        formula
-            Short for the condition `reduced_formula`.
-        options
-            Other fields of `Request`; any other name is a condition, such as `density=3.5`.
+            How many, and the seed; structure i of a seed does not depend on `n`.
+        formula, chemical_system, space_group, num_sites
+            Reduced formula, such as `"LiFePO4"`; the elements that occur, such as `"Li-Fe-O"`; number of the space
+            group; atoms in the primitive cell. As every condition: one target, a list of targets, and for numbers a
+            range, `(4, 12)` or `"4..12"`, from which each structure draws its own.
+        density, band_gap, mag_density, bulk_modulus, hhi, energy_above_hull
+            Learned conditions in g/cm³, eV, μB/Å³, GPa, as Herfindahl-Hirschman index, and in eV/atom.
+        elements, require, forbid
+            Symbols of the elements that may occur (none named: all), that must, and that must not: `"Li,O"` or a list.
+        z
+            Formula units in the primitive cell for `formula`: 2, `"1..4"` or `(1, 4)`.
+        cell_formula
+            The exact content of the primitive cell, such as `"Li4Fe4P4O16"`.
+        neutral
+            Whether the oxidation states must add up to zero.
+        soft
+            Whether formula, chemical system and number of atoms are conditions alone. Otherwise the grammar's mask
+            keeps them too.
+        guidance, temperature, geometry_temperature, geometry_reach, end_odds
+            Sampling as in `materium.generate.request.Request`; None takes what the model was measured best with
+            (`self.tuned`).
+        top_p, order, lattice_first, symmetrize
+            As in `Request`.
+        conditions
+            Properties of one's own that were added to the table.
 
         Raises
         ------
         RequestError
-            On an unknown condition or an impossible value.
+            On an unknown option or an impossible value.
         """
+        named = {name: value for name, value in locals().items() if name not in _NAMED}
+        options = {name: value for name, value in named.items() if value is not None} | conditions
         from materium.convert import to_structure
+        from materium.progress import tracked
 
         request = self.tuned.apply(make_request(n, seed, formula, options), options)
         structures = []
-        for written in self.samples(request):
+        for written in tracked(self.samples(request), request.total, "generating"):
             raw = self.read(written)
             refined = None if request.symmetrize is None else refine(raw, request.symmetrize)
             structure = to_structure((refined and refined.crystal) or raw)
-            facts = {"index": written.index, "seed": seed, "request": written.request, "targets": dict(written.targets)}
-            structure.properties = {**facts, "log_likelihood": written.log_likelihood}
+            structure.properties = {
+                "id": identity(seed, written.index),
+                "index": written.index,
+                "seed": seed,
+                "request": written.request,
+                "targets": dict(written.targets),
+                "log_likelihood": written.log_likelihood,
+            }
             if refined is not None:
                 structure.properties |= {"symmetrized": refined.crystal is not None, "reason": refined.reason}
             structures.append(structure)
@@ -150,15 +217,32 @@ class Materium:
         """Return the crystal that a sentence says."""
         return self.tokenizer.decode(written.tokens)
 
-    def complete(self, host: AnyStructure, add: str, n: int = 32, **options: Any) -> list[Structure]:
+    @names_keywords
+    def complete(  # noqa: PLR0913 - the fields of a completion
+        self,
+        host: AnyStructure,
+        add: str,
+        n: int = 32,
+        *,
+        seed: int = 0,
+        keep_lattice: bool = False,
+        temperature: float = 1.0,
+        geometry_temperature: float | None = None,
+    ) -> list[Structure]:
         """Return `n` structures in which the host's atoms stay where they are and the formula `add` is put in.
 
         Parameters
         ----------
         host
             A pymatgen structure, ASE atoms or a crystal.
-        add, n, options
-            As in `Completion`: `seed`, `keep_lattice`, temperatures.
+        add
+            Formula of the atoms to add, with their numbers in this cell, such as `"Li2O"`.
+        n, seed
+            How many, and the seed.
+        keep_lattice
+            Whether the host's cell stays too; otherwise the model writes the cell.
+        temperature, geometry_temperature
+            Of species, and of coordinates and lattice (None: the same).
 
         Raises
         ------
@@ -167,12 +251,27 @@ class Materium:
         """
         from materium.convert import to_structure
         from materium.generate.complete import Completion
+        from materium.progress import tracked
 
-        completion = Completion(self, next(iter(scoring.as_crystals(host))), add, n=n, **options)
+        completion = Completion(
+            self,
+            next(iter(scoring.as_crystals(host))),
+            add,
+            n=n,
+            seed=seed,
+            keep_lattice=keep_lattice,
+            temperature=temperature,
+            geometry_temperature=geometry_temperature,
+        )
         structures = []
-        for written in chain.from_iterable(completion.samples()):
+        for written in tracked(chain.from_iterable(completion.samples()), n, "completing"):
             structure = to_structure(completion.crystal(written))
-            structure.properties = {"index": written.index, "log_likelihood": written.log_likelihood}
+            structure.properties = {
+                "id": identity(seed, written.index),
+                "index": written.index,
+                "seed": seed,
+                "log_likelihood": written.log_likelihood,
+            }
             structures.append(structure)
         return self.gather(structures)
 
@@ -182,7 +281,8 @@ class Materium:
         plan.check()
         return plan
 
-    def log_likelihood(  # noqa: PLR0913 - what is told, how it is written, how finely it is summed
+    @names_keywords
+    def log_likelihood(  # noqa: PLR0913 - the conditions, how it is written, how finely it is summed
         self,
         structures: AnyStructure | Iterable[AnyStructure],
         *,
@@ -191,7 +291,16 @@ class Materium:
         draws: int | None = None,
         seed: int = Request.seed,
         formula: str | None = None,
-        **conditions: Target,
+        chemical_system: str | None = None,
+        space_group: float | None = None,
+        num_sites: float | None = None,
+        density: float | None = None,
+        band_gap: float | None = None,
+        mag_density: float | None = None,
+        bulk_modulus: float | None = None,
+        hhi: float | None = None,
+        energy_above_hull: float | None = None,
+        **conditions: float | str,
     ) -> list[dict[str, Any]]:
         """Return the exact ln p, in nats, of pymatgen structures, ASE atoms or crystals: a dictionary for each.
 
@@ -203,10 +312,12 @@ class Materium:
             Site order of the canonical sentence, and place of its lattice.
         draws, seed
             If given, also ln p summed over all orders of the sites, from so many drawn ones; see `over_orders`.
-        formula
-            Short for the condition `reduced_formula`.
+        formula, chemical_system, space_group, num_sites, density, band_gap, mag_density, bulk_modulus, hhi
+            Conditions as in `generate`, one value each. They are conditions alone: no mask follows.
+        energy_above_hull
+            The same, in eV/atom.
         conditions
-            What the model is told, one value each, such as `density=3.5`. It is told, not enforced: no mask follows.
+            Properties of one's own that were added to the table.
 
         Returns
         -------
@@ -221,8 +332,9 @@ class Materium:
         """
         from materium.convert import to_structure
 
-        told = conditions if formula is None else {**conditions, "reduced_formula": formula}
-        request = Request(seed=seed, conditions=told, order=order, lattice_first=lattice_first)
+        named = {name: value for name, value in locals().items() if name in table() and value is not None}
+        layout = {"order": order, "lattice_first": lattice_first}
+        request = make_request(Request.n, seed, formula, {**named, **layout, **conditions})
         scoring.check(request, draws)
         sentences = [self.sentence(crystal, request) for crystal in scoring.as_crystals(structures)]
         rows: list[dict[str, Any]] = [{**figures} for figures in self.score(sentences, request)]
@@ -268,12 +380,12 @@ def load(
     gather: Callable[[list[Structure]], list[Structure]] = list,
 ) -> Materium:
     """Return the model in the folder `path`, or the one that ships, ready to generate; see `materium.load`."""
-    folder = default_model() if path is None else Path(path)
-    model, config = load_checkpoint(folder, device)
-    return Materium(model, config, device, gather, read_tuned(folder))
+    folder, where = default_model() if path is None else Path(path), resolve_device(str(device))
+    model, config = load_checkpoint(folder, where)
+    return Materium(model, config, where, gather, read_tuned(folder))
 
 
-def make_request(n: int, seed: int, formula: str | None, options: dict[str, Any]) -> Request:
+def make_request(n: int, seed: int, formula: TextTargets | None, options: dict[str, Any]) -> Request:
     """Return the request of keyword arguments: fields of `Request` by name, everything else a condition."""
     own = {name: value for name, value in options.items() if name in Request.__dataclass_fields__}
     conditions = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from materium.tokens.tokenizer import ORDERS, Order
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from materium.generate.targets import Bounds
     from materium.generate.tuned import Aim
     from materium.model.conditions import Conditions
     from materium.model.config import Seen
@@ -44,8 +46,8 @@ class Request:
         How many, and the seed; structure i of seed s does not depend on `n`.
     conditions
         Property names with their target, in the units of `properties.toml`: a value, a `Range` (or its text, such as
-        `1..2` or `>5`) from which every structure draws its own, or a list of these. Lists are combined, each target
-        of one with each of the others.
+        `1..2` or `>5`, or a pair such as `(1, 2)`) from which every structure draws its own, or a list of these. Lists
+        are combined, each target of one with each of the others.
     order
         Site order of the sentences.
     lattice_first
@@ -89,7 +91,7 @@ class Request:
 
     n: int = 64
     seed: int = 0
-    conditions: Mapping[str, Target | Sequence[Target]] = field(default_factory=dict)
+    conditions: Mapping[str, Target | Bounds | Sequence[Target]] = field(default_factory=dict)
     order: Order = "high"
     lattice_first: bool = False
     temperature: float = 1.0
@@ -132,18 +134,18 @@ class Request:
         object.__setattr__(self, "z", _whole_range("z", self.z))
         object.__setattr__(self, "conditions", self._read_conditions())
 
-    def _read_conditions(self) -> dict[str, Target | tuple[Target, ...]]:
+    def _read_conditions(self) -> dict[str, Target | Sequence[Target]]:
         """The conditions with every target read and checked; a cell formula is told as its reduced formula."""
-        given = dict(self.conditions)
+        given: dict[str, Any] = dict(self.conditions)
         if self.cell_formula is not None:
             if "reduced_formula" in given:
                 raise RequestError("give a formula or a cell formula, not both")
             parse_composition(self.cell_formula)
             given["reduced_formula"] = self.cell_formula
-        read: dict[str, Target | tuple[Target, ...]] = {}
+        read: dict[str, Target | Sequence[Target]] = {}
         for name, value in given.items():
-            several = isinstance(value, list | tuple)
-            found = tuple(parse_target(name, one) for one in (value if several else (value,)))  # type: ignore[union-attr, arg-type]
+            plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's numbers and arrays
+            found = [parse_target(name, one) for one in (plain if _is_several(plain) else [plain])]
             if not found:
                 raise RequestError(f"{name} has no target; give a value, a range or several values")
             read[name] = found if len(found) > 1 else found[0]
@@ -156,7 +158,7 @@ class Request:
     @property
     def cells(self) -> list[dict[str, Target]]:
         """Every combination of the targets; one empty combination where nothing is told."""
-        lists = [value if isinstance(value, tuple) else (value,) for value in self.conditions.values()]
+        lists: list[list[Any]] = [value if isinstance(value, list) else [value] for value in self.conditions.values()]
         return [dict(zip(self.conditions, values, strict=True)) for values in product(*lists)]
 
     @property
@@ -219,11 +221,17 @@ def _warnings(cell: Mapping[str, Target], seen: Mapping[str, Seen]) -> list[str]
     return lines
 
 
-def _text(value: Target | Sequence[Target]) -> object:
+def _is_several(value: object) -> bool:
+    """A list; and a tuple that holds texts or ranges, which cannot be the bounds of one range."""
+    texts = isinstance(value, tuple) and any(isinstance(one, str | Range) for one in value)
+    return isinstance(value, list) or texts
+
+
+def _text(value: object) -> object:
     """A target, or several, as JSON types."""
     if isinstance(value, Range):
         return asdict(value)
-    return [_text(one) for one in value] if isinstance(value, tuple) else value
+    return [_text(one) for one in value] if isinstance(value, list) else value
 
 
 def _require(name: str, value: object, good: bool, needed: str) -> None:  # noqa: FBT001
@@ -248,8 +256,8 @@ def _whole_range(name: str, given: object) -> tuple[int, int] | None:
     if given is None:
         return None
     words = str(given).split("..") if isinstance(given, str | int) else [str(one) for one in given]  # type: ignore[attr-defined]
-    if not all(word.strip().isdecimal() for word in words) or len(words) > 2:
-        raise RequestError(f"{name} = {given} is no whole number or range; write it like 2 or 1..4")
+    if not all(re.fullmatch(r"\s*[0-9]{1,6}\s*", word) for word in words) or len(words) > 2:
+        raise RequestError(f"{name} = {str(given)[:40]} is no whole number or range; write it like 2 or 1..4")
     low, high = int(words[0]), int(words[-1])
     _require(name, given, 1 <= low <= high, "whole numbers from 1 on, the smaller first, like 1..4")
     return low, high

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import torch
 
-from materium import convert
-from materium.crystal import Crystal
 from materium.errors import MateriumError, RequestError
 from materium.model.likelihood import TOKEN_TYPES, exact_nll
+from materium.oxidation import with_guess
+from materium.structures import as_crystal, kind_of
 from materium.symmetry import canonical
-from materium.tokens.oxidation import with_guess
 from materium.tokens.tokenizer import LATTICE_TOKENS, ORDERS, TOKENS_PER_SITE
 from materium.tokens.vocab import PAD, Role
 
@@ -30,13 +29,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from materium.convert import Atoms, Structure
+    from materium.crystal import Crystal
     from materium.generate.request import Request
     from materium.model.transformer import Transformer
+    from materium.structures import AnyStructure
     from materium.tokens.grammar import Grammar
     from materium.tokens.tokenizer import Tokenizer
-
-    AnyStructure = Structure | Atoms | Crystal
 
 BATCH = 64
 """Sentences that are scored together; they come sorted by length, so that little of a batch is padding."""
@@ -104,12 +102,12 @@ def as_crystals(structures: AnyStructure | Iterable[AnyStructure]) -> list[Cryst
     MateriumError
         If one is of another type or cannot be a crystal; the message gives its place in the list.
     """
-    if _kind(structures) or not isinstance(structures, Iterable):
-        return [_as_crystal(structures)]
+    if kind_of(structures) or not isinstance(structures, Iterable):
+        return [as_crystal(structures)]
     crystals = []
     for index, structure in enumerate(structures):
         try:
-            crystals.append(_as_crystal(structure))
+            crystals.append(as_crystal(structure))
         except MateriumError as error:
             raise type(error)(f"structure {index}: {error}") from error
     return crystals
@@ -184,25 +182,6 @@ def _check_order(request: Request) -> None:
 def _check_draws(draws: int) -> None:
     if draws < FEWEST_DRAWS:
         raise RequestError(f"draws = {draws} is not possible; give at least {FEWEST_DRAWS}")
-
-
-def _kind(structure: object) -> str | None:
-    """The library that a structure comes from, told by what it can do: neither library is loaded to ask."""
-    if isinstance(structure, Crystal):
-        return "materium"
-    if hasattr(structure, "get_scaled_positions"):
-        return "ase"
-    return "pymatgen" if hasattr(structure, "frac_coords") and hasattr(structure, "lattice") else None
-
-
-def _as_crystal(structure: object) -> Crystal:
-    kind = _kind(structure)
-    if kind is None:
-        name = type(structure).__name__
-        raise RequestError(f"{name} is no structure; give pymatgen structures, ASE atoms or Materium's crystals")
-    if isinstance(structure, Crystal):
-        return structure
-    return convert.from_atoms(structure) if kind == "ase" else convert.from_structure(structure)  # type: ignore[arg-type]  # told by `_kind`
 
 
 @torch.inference_mode()

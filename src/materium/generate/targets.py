@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from materium.errors import RequestError
-from materium.properties import scalar_names, table
+from materium.errors import ConversionError, RequestError, nearest
+from materium.properties import Property, scalar_names, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from materium.model.conditions import Conditions
     from materium.model.config import Seen
 
+MAX_ATOMS = 10_000
+"""Atoms of one element in a formula; no crystal that the model could write comes near it."""
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Atomic numbers with counts, by atomic number."""
 Value: TypeAlias = float | str
@@ -43,7 +44,8 @@ class Range:
         """Check the bounds."""
         given = [bound for bound in (self.low, self.high) if bound is not None]
         if not given or not all(map(math.isfinite, given)):
-            raise RequestError(f"range {self} has no bound that is a number; write it like 1..2, >5 or <3")
+            bounds = f"({self.low}, {self.high})"
+            raise RequestError(f"range {bounds} has no bound that is a number; write it like 1..2, >5 or <3")
         if len(given) == 2 and given[0] >= given[1]:
             raise RequestError(f"range {self} is empty; write the smaller number first, like 1..2")
 
@@ -71,9 +73,15 @@ class Range:
 
 
 Target: TypeAlias = Value | Range
+Bounds: TypeAlias = tuple[float | None, float | None]
+"""A range as Python writes it, both ends within it: `(3, 5)` is `"3..5"`, and `(3, None)` is `">=3"`."""
+NumberTargets: TypeAlias = float | str | Range | Bounds | list[float] | list[float | str | Range | Bounds]
+"""What a numeric condition takes: a value, a range (a pair, or a text such as `"3..5"`), or a list of these."""
+TextTargets: TypeAlias = str | list[str]
+"""What a formula or a chemical system takes: one, or a list."""
 
 
-def parse_target(name: str, text: Target) -> Target:
+def parse_target(name: str, text: Target | Bounds) -> Target:
     """Return the target of a property, checked: a number, a range, or the text of a formula or system.
 
     Raises
@@ -83,9 +91,9 @@ def parse_target(name: str, text: Target) -> Target:
     """
     entry = table().get(name)
     if entry is None:
-        close = get_close_matches(name, table(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(table())}"
-        raise RequestError(f"unknown condition {name!r}; {hint}")
+        raise RequestError(f"unknown condition {name!r}; {nearest(name, table())}")
+    if isinstance(text, tuple):
+        text = _pair(entry, text)
     if entry.kind == "elements":
         return _system(str(text))
     if entry.kind == "formula":
@@ -102,6 +110,14 @@ def parse_target(name: str, text: Target) -> Target:
         if bound is not None:
             entry.encode(bound)
     return found
+
+
+def _pair(entry: Property, pair: tuple[object, ...]) -> Range:
+    """A range that came as a pair of numbers, one of which may be None."""
+    if len(pair) != 2:
+        raise RequestError(f"{entry.name} = {pair} is no range (low, high); write several targets as a list: {[*pair]}")
+    low, high = (None if bound is None else _number(entry.name, bound) for bound in pair)
+    return Range(low, high)
 
 
 def _system(text: str) -> str:
@@ -127,16 +143,34 @@ def _range(text: str) -> Range | None:
 
 def _bound(text: str, part: str) -> float:
     try:
-        return float(part)
+        return _float(part)
     except ValueError as error:
         raise RequestError(f"{text!r} is no range; write it like 1..2, >5 or <3") from error
 
 
+def _float(text: str) -> float:
+    """A number in the digits 0 to 9; Python's `float` reads those of all scripts."""
+    if not text.isascii():
+        raise ValueError(text)
+    return float(text)
+
+
 def _number(name: str, value: object) -> float:
+    if name == "space_group" and str(value).strip()[:1].isalpha():
+        return float(_space_group(str(value).strip()))
     try:
-        return float(str(value))
+        return _float(str(value))
     except ValueError as error:
         raise RequestError(f"{name} = {value!r} is no number; write it like 3.5, or a range like 1..2") from error
+
+
+def _space_group(symbol: str) -> int:
+    from materium.convert import space_group_number
+
+    try:
+        return space_group_number(symbol)
+    except ConversionError as error:
+        raise RequestError(f"space_group = {symbol!r} is neither a symbol such as Fm-3m nor a number") from error
 
 
 def parse_composition(text: str) -> list[tuple[int, int]]:
@@ -154,11 +188,15 @@ def parse_composition(text: str) -> list[tuple[int, int]]:
 def _pairs(text: str) -> Pairs:
     from pymatgen.core import Composition, Element
 
+    if not text.isascii():
+        raise RequestError(f"{text!r} is no formula; write it in plain letters and digits, like LiFePO4")
     try:
         amounts = Composition(text.replace("-", "")).get_el_amt_dict()
         pairs = sorted((Element(symbol).Z, amount) for symbol, amount in amounts.items())
     except (ValueError, KeyError) as error:
         raise RequestError(f"{text!r} is no formula; write it like LiFePO4") from error
+    if any(amount > MAX_ATOMS for _, amount in pairs):
+        raise RequestError(f"{text!r} counts too many atoms; at most {MAX_ATOMS} of an element are taken")
     if not pairs or any(amount != int(amount) for _, amount in pairs) or re.search(r"[A-Za-z]0+(?!\d)", text):
         raise RequestError(f"{text!r} needs whole numbers of atoms; write it like LiFePO4")
     return tuple((z, int(amount)) for z, amount in pairs)

@@ -123,11 +123,13 @@ class RunInfo:
     """Whether the table is all that is written, without CIFs and extxyz files."""
     no_space_groups: bool = False
     """Whether the columns of space groups stay empty: searching for them is most of what follows the sentence."""
+    p1: bool = False
+    """Whether CIFs hold the cell as it was generated in P1, and not the asymmetric unit of its space group."""
 
     @property
     def identity(self) -> dict[str, Any]:
         """Request, model, host, and what is written; of the last only what was asked for."""
-        extra = [name for name in ("unique", "table_only", "no_space_groups") if getattr(self, name)]
+        extra = [name for name in ("unique", "table_only", "no_space_groups", "p1") if getattr(self, name)]
         return {"request": self.request.to_dict(), "model": self.model, "host": self.host, "output": extra}
 
 
@@ -305,16 +307,21 @@ class RunFolder:
         write_signed(self.folder / "run.json", {**facts, **state})
 
     def _prepared(self, sample: Sample) -> Prepared:
-        from materium.convert import to_cif
-
         crystal = self.read(sample)
         row = make_row(sample, crystal, self.info.request, space_groups=not self.info.no_space_groups)
         texts: dict[str, tuple[str | None, str]] = {}
         for view in self.views:
             if record := view.record(row):
                 shown = crystal if record is row else crystal_of(record)
-                texts[view.cifs] = to_cif(shown, row["id"]), _frame(view, row, shown)
+                texts[view.cifs] = self._cif(row, shown), _frame(view, row, shown)
         return Prepared(sample, row, texts)
+
+    def _cif(self, row: Mapping[str, Any], crystal: Crystal) -> str:
+        from materium.wyckoff import to_cif
+
+        # A completion stays in the cell of its host; where atoms overlap, moyo may take two of them for one.
+        p1 = self.info.p1 or self.info.no_space_groups or bool(self.info.host) or not row["valid"]
+        return to_cif(crystal, row["id"], p1=p1)
 
     def _marked(self, one: Prepared) -> dict[str, Any]:
         """The row, which says now what it is a copy of."""
@@ -369,8 +376,6 @@ class RunFolder:
 
     def _restore_texts(self, tables: Iterable[pa.Table]) -> None:
         """Write the extxyz files anew, and the CIFs that are missing or others, so that they hold what the rows say."""
-        from materium.convert import to_cif
-
         for view in self.views:
             (self.folder / view.cifs).mkdir(exist_ok=True)
             (self.folder / view.frames).unlink(missing_ok=True)
@@ -381,7 +386,7 @@ class RunFolder:
                 shown = [(row, crystal_of(record)) for row in rows if (record := view.record(row))]
                 self._append_frames(view, (_frame(view, row, crystal) for row, crystal in shown))
                 for row, crystal in shown:
-                    path, text = self.folder / view.cifs / f"{row['id']}.cif", to_cif(crystal, row["id"]).encode()
+                    path, text = self.folder / view.cifs / f"{row['id']}.cif", self._cif(row, crystal).encode()
                     if not path.exists() or path.read_bytes() != text:
                         path.write_bytes(text)
 

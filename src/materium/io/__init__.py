@@ -1,1 +1,1 @@
-"""Files on the disk: written whole or not at all, checked when they are read, and one process to a folder."""
+"""Files: formats of the field, read strictly; what is written whole or not at all; one process to a folder."""

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from materium.errors import CheckpointError
 from materium.io.atomic import digest, write_bytes, write_json
-from materium.model.config import ModelConfig
+from materium.model.folder import (
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    check_weights,
+    default_model,
+    model_config,
+    read_config,
+    settings_digest,
+)
 from materium.model.transformer import Transformer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor
-
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
-FORMAT = "materium-model-1"
-NEEDED = ("model", "tokenizer_fingerprint", "weights_sha256", "facts")
-"""What `config.json` must hold; `model_sha256` is checked where it is there."""
-
-
-def default_model() -> Path:
-    """Return the folder of the model that ships with the package."""
-    from importlib.resources import files
-
-    return Path(str(files("materium").joinpath("pretrained")))
 
 
 def save_model(model: Transformer, folder: Path, facts: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
@@ -42,7 +36,7 @@ def save_model(model: Transformer, folder: Path, facts: Mapping[str, Any], dtype
     config = {
         "format": FORMAT,
         "model": settings,
-        "model_sha256": _settings_digest(settings),
+        "model_sha256": settings_digest(settings),
         "tokenizer_fingerprint": model.config.tokenizer.fingerprint,
         "weights_sha256": digest(folder / WEIGHTS),
         "facts": dict(facts),
@@ -62,12 +56,9 @@ def load_checkpoint(
     """
     folder = default_model() if folder is None else folder
     config = read_config(folder)
-    model = Transformer(_model_config(config, folder))
+    model = Transformer(model_config(config, folder))
     weights = read_tensors(folder / WEIGHTS)
-    found = digest(folder / WEIGHTS)
-    if found != config["weights_sha256"]:
-        message = f"{folder / WEIGHTS} has sha256 {found[:12]}…, config.json says {config['weights_sha256'][:12]}…"
-        raise CheckpointError(f"{message}; the file was altered, fetch or train it again")
+    check_weights(folder, config)
     for name, value in weights.items():
         if not value.isfinite().all():
             raise CheckpointError(f"{folder / WEIGHTS}: {name} holds NaN or infinity; train again or take an older one")
@@ -77,24 +68,6 @@ def load_checkpoint(
         last = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder}: weights do not fit the settings in config.json ({last})") from error
     return model.to(device).eval(), config
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return `config.json` of a model folder, checked; errors as in `load_checkpoint`."""
-    path = folder / CONFIG
-    if not path.is_file():
-        raise CheckpointError(f"{folder} holds no model ({CONFIG} is missing); name a folder that has one")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); the checkpoint is damaged") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else config
-        raise CheckpointError(f"{path} has format {found!r}; {FORMAT!r} is needed")
-    missing = [name for name in NEEDED if name not in config]
-    if missing:
-        raise CheckpointError(f"{path} says nothing of {', '.join(missing)}; the checkpoint is damaged")
-    return config
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -116,23 +89,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
     write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
-
-
-def _model_config(config: dict[str, Any], folder: Path) -> ModelConfig:
-    """The settings, held to their checksum: with one digit changed they may still fit the weights."""
-    path = folder / CONFIG
-    if config.get("model_sha256") not in (None, _settings_digest(config["model"])):
-        raise CheckpointError(f"{path} has other model settings than it was written with; the checkpoint is damaged")
-    try:
-        model = ModelConfig.from_dict(config["model"])
-        model.tokenizer.require(config["tokenizer_fingerprint"], str(folder))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} does not describe a model ({error}); the checkpoint is damaged") from error
-    return model
-
-
-def _settings_digest(settings: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _is_pickle(path: Path) -> bool:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from materium.errors import CheckpointError, DataError
 from materium.io.atomic import read_signed
-from materium.model.checkpoint import default_model
+from materium.model.folder import default_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from materium.model.transformer import Transformer
+    from materium.model.config import ModelConfig
 
 ADHERENCE = "adherence.json"
 """Beside the weights: what `benchmarks/adherence.py` measured on the model."""
@@ -20,13 +20,13 @@ CARD = "card.md"
 """Beside the weights: what the model is and is not, for people."""
 
 
-def facts(network: Transformer, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(shape: ModelConfig, parameters: int, config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what a model is, as text for a table."""
-    shape, sentences, known = network.config, network.config.tokenizer, config["facts"]
+    sentences, known = shape.tokenizer, config["facts"]
     lengths = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(sentences.length_ranges))
     validation = known.get("validation", {})
     return [
-        ("parameters", f"{network.num_parameters():,}"),
+        ("parameters", f"{parameters:,}"),
         ("shape", f"{shape.layers} layers, width {shape.width}, {shape.heads} heads"),
         ("sentences", f"at most {sentences.max_sites} sites, {sentences.bins} grid steps, lengths {lengths} Å"),
         ("species", f"{len(sentences.species)} of element and oxidation state"),

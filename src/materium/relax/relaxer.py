@@ -79,13 +79,14 @@ class Relaxation:
     max_stress: float
 
 
-def relax(
+def relax(  # noqa: PLR0913 - bounds, and what watches it
     crystals: Sequence[Crystal],
     potential: Potential,
     *,
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
     progress: Callable[[int], None] | None = None,
+    stop: Callable[[], None] | None = None,
 ) -> list[Relaxation]:
     """Relax cells and positions; results are in the order of the crystals, and none depends on another.
 
@@ -101,22 +102,25 @@ def relax(
         Steps after which a crystal is given up.
     progress
         Is called with the index of each crystal that has finished.
+    stop
+        As for `relax_stream`.
     """
     found: dict[int, Relaxation] = {}
-    for index, relaxation in relax_stream(crystals, potential, fmax=fmax, max_steps=max_steps):
+    for index, relaxation in relax_stream(crystals, potential, fmax=fmax, max_steps=max_steps, stop=stop):
         found[index] = relaxation
         if progress is not None:
             progress(index)
     return [found[index] for index in range(len(crystals))]
 
 
-def relax_stream(
+def relax_stream(  # noqa: PLR0913 - bounds, and what stops it
     crystals: Iterable[Crystal],
     potential: Potential,
     *,
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
     sites_at_once: int = SITES_AT_ONCE,
+    stop: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, Relaxation]]:
     """Yield index and result of each crystal as soon as it has finished; crystals are drawn as room comes free.
 
@@ -126,6 +130,8 @@ def relax_stream(
         As for `relax`.
     sites_at_once
         Sites that are predicted together; changes speed and memory alone.
+    stop
+        Called before every step; what it raises ends all relaxations that are under way.
 
     Raises
     ------
@@ -144,6 +150,8 @@ def relax_stream(
                 yield index, _refused(crystal, reason)
         if not active:
             return
+        if stop is not None:
+            stop()
         predictions = _predict(potential, [run.crystal for run in active.values()])
         for index, prediction in zip(list(active), predictions, strict=True):
             result = active[index].advance(prediction, fmax, max_steps)
@@ -153,10 +161,14 @@ def relax_stream(
 
 
 def single_points(
-    crystals: Sequence[Crystal], potential: Potential, *, sites_at_once: int = SITES_AT_ONCE
+    crystals: Sequence[Crystal],
+    potential: Potential,
+    *,
+    sites_at_once: int = SITES_AT_ONCE,
+    stop: Callable[[], None] | None = None,
 ) -> list[float | None]:
     """Return energies in eV/atom of crystals as they are, None where the crystal is refused or out of reach."""
-    stream = relax_stream(crystals, potential, max_steps=0, sites_at_once=sites_at_once)
+    stream = relax_stream(crystals, potential, max_steps=0, sites_at_once=sites_at_once, stop=stop)
     energies = {index: result.energy for index, result in stream}
     return [energies[i] if np.isfinite(energies[i]) else None for i in range(len(crystals))]
 

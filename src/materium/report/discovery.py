@@ -9,7 +9,7 @@ from materium.evaluate.funnel import relaxed_crystal
 from materium.report import charts, overview
 from materium.report.charts import Step
 from materium.report.html import contents, escaped, section_of, table_of, write_page
-from materium.report.section import NO_PLOTS, Section, drawn, links, panels, write_files
+from materium.report.section import Section, drawn, links, no_plots, panels, write_files
 from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ MEANING = {
     "check": "valid: distances and volume per atom",
     "unique": "the first of equals in this search",
     "novel": "unknown to the reference, by fingerprint",
+    "support": "the reference has compounds that compete, not elements alone",
     "screen": "energy above the hull as made, one single point",
     "relax": "relaxed with the potential",
     "hull": "energy above the hull, relaxed",
@@ -85,10 +86,13 @@ def sections(metrics: Mapping[str, Any], rows: Sequence[Row] = ()) -> Iterator[S
 
 
 def _ended(metrics: Mapping[str, Any]) -> str:
+    means = metrics.get("novel_means")
     return (
         f"The search ended since {metrics['ended_because']}, after {metrics['seconds']:g} s. "
         f"{metrics['neutral']} of the crystals are neutral and {metrics['smact_valid']} valid by SMACT, "
-        f"which drops none; {metrics['no_reference']} have an element that the reference lacks."
+        f"which drops none; {metrics['no_reference']} have an element that the reference lacks, "
+        f"{metrics.get('unsupported', 0)} are unsupported: it lacks the compounds that they would compete with."
+        f"{f' Novel: {means}.' if means else ''}"
     )
 
 
@@ -97,7 +101,7 @@ def _stages(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _without_plots(metrics: Mapping[str, Any]) -> str:
-    notes = "".join(f'<p class="note">{escaped(text)}</p>\n' for text in (_ended(metrics), NO_PLOTS))
+    notes = "".join(f'<p class="note">{escaped(text)}</p>\n' for text in (_ended(metrics), no_plots()))
     return section_of("funnel", "The funnel", table_of(HEAD, _stages(metrics), "text") + notes)
 
 

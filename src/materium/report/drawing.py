@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from materium.errors import DataError
+from materium.extras import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ def style(fonts: Literal["none", "path"] = "none") -> Iterator[None]:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise DataError("plots need Matplotlib, which is not installed; pip install 'materium[report]'") from error
+        raise DataError(f"plots need Matplotlib, which is not installed; {install_command('report')}") from error
     with mpl.rc_context({**_STYLE, "svg.fonttype": fonts}):
         yield
 

@@ -11,7 +11,7 @@ from materium.report import charts, overview
 from materium.report.charts import Step
 from materium.report.html import contents, escaped, section_of, table_of, write_page
 from materium.report.rows import percent
-from materium.report.section import NO_PLOTS, Section, links, panels, write_files
+from materium.report.section import Section, links, no_plots, panels, write_files
 from materium.report.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BEST = 24
 """Crystals in the gallery."""
 LISTED = 200
 """Failed rows that the page lists one by one."""
-GROUPED = ("valid", "metastable", "msun", "sun")
+GROUPED = ("valid", "unsupported", "metastable", "msun", "sun")
 """Figures that are shown for each group, the last that is known as bars too."""
 FUNNEL = (
     ("read", "formula"),
@@ -60,9 +60,9 @@ def write_evaluation(
         contents([("figures", "Figures"), ("best", "The best"), *links(found), ("failures", "What failed")]),
         _origin(metrics),
         _figures(metrics),
-        _gallery(rows, viewer),
+        _gallery(rows, metrics, viewer),
         panels(found),
-        "" if able else f'<p class="note">{escaped(NO_PLOTS)}</p>\n',
+        "" if able else f'<p class="note">{escaped(no_plots())}</p>\n',
         _groups(metrics),
         _distributions(metrics),
         _failures(rows, metrics),
@@ -100,7 +100,10 @@ def _funnel(rows: Sequence[Row], metrics: Mapping[str, Any]) -> Section:
         if column == "formula" or any(row.get(column) is not None for row in rows):
             left = [row for row in left if row.get(column)]
             steps.append(Step(name, len(left)))
-    note = "Each step counts what the one before left; the figures above count each verdict by itself."
+    note = (
+        "Each step counts what the one before left; the figures above count each verdict by itself. "
+        f"Novel: {metrics.get('novelty') or 'not judged'}."
+    )
     body = [(step.name, str(step.passed)) for step in steps]
     return Section(charts.funnel(steps), ("step", "crystals"), body, note)
 
@@ -132,7 +135,7 @@ def _origin(metrics: Mapping[str, Any]) -> str:
     for name in ("potential", "reference", "known"):
         if metrics.get(name):
             facts += [(name, ", ".join(str(value) for value in metrics[name].values()))]
-    facts.append(("novelty by", metrics.get("novelty") or "not judged"))
+    facts.append(("novel", metrics.get("novelty") or "not judged"))
     facts.append(("stages left out", ", ".join(metrics["skipped"]) or "none"))
     if metrics["left_out"]:
         names = metrics["left_out"]
@@ -147,25 +150,33 @@ def _figures(metrics: Mapping[str, Any]) -> str:
 
 
 def best(rows: Sequence[Row], most: int = BEST) -> list[Row]:
-    """Return the rows to look at first: unique and novel, lowest above the hull; without a hull the first valid."""
-    placed = [row for row in rows if row.get("energy_above_hull") is not None]
+    """Return the rows to look at first: unique and novel, lowest above the hull; without a hull the first valid.
+
+    What is unsupported is left out where there is a hull.
+    """
+    placed = [row for row in rows if row.get("energy_above_hull") is not None and not row.get("unsupported")]
     wanted = [row for row in placed if row.get("unique_final") is not False and row.get("novel_final") is not False]
-    if placed:
+    if placed or any(row.get("unsupported") for row in rows):
         return sorted(wanted, key=lambda row: (row["energy_above_hull"], row["index"]))[:most]
     return [row for row in rows if row.get("valid") and row.get("unique") is not False][:most]
 
 
-def _gallery(rows: Sequence[Row], viewer: Viewer) -> str:
+def _gallery(rows: Sequence[Row], metrics: Mapping[str, Any], viewer: Viewer) -> str:
     chosen = best(rows)
     if not chosen:
         valid = any(row.get("valid") for row in rows)
         why = (
-            "None of the rows that have an energy above the hull is unique and novel." if valid else "No row is valid."
+            "None of the rows that have a supported energy above the hull is unique and novel."
+            if valid
+            else "No row is valid."
         )
         return section_of("best", "The best", f"<p>{why}</p>\n")
     cards = "".join(viewer.card(_shown(row), _card(row)) for row in chosen)
     body = [tuple(_cell(row.get(name)) for name in _COLUMNS) for row in chosen]
-    note = "Unique and novel ones by energy above the hull, or the first valid ones where there is no hull."
+    note = (
+        "Unique and novel ones by energy above the hull, without the unsupported, or the first valid ones where there "
+        f"is no hull. Novel: {metrics.get('novelty') or 'not judged'}."
+    )
     table = f'{table_of(_HEAD, body)}<p class="note">{note}</p>\n'
     inside = f'<div class="gallery">\n{cards}</div>\n{table}{viewer.end()}'
     return section_of("best", "The best", inside, "long")
@@ -185,7 +196,7 @@ _HEAD = (
     "space group",
     "eV/atom above hull",
     "RMSD (Å)",
-    "novel",
+    "novelty",
     "nearest known",
     "status",
 )
@@ -196,7 +207,7 @@ _COLUMNS = (
     "space_group",
     "energy_above_hull",
     "rmsd",
-    "novel_final",
+    "novelty_final",
     "nearest_id",
     "relax_status",
 )

@@ -121,7 +121,12 @@ def _numbers(quantity: Quantity, rows: Sequence[Row]) -> Iterator[Section]:
 
 
 def _value(name: str, row: Row) -> float | None:
-    """A number of a row; the density, in g/cm³, from the cell where the table has no column of it."""
+    """A number of a row; the density, in g/cm³, from the cell where the table has no column of it.
+
+    An energy above a hull that does not support it has no meaning and is left out.
+    """
+    if name == "energy_above_hull" and row.get("unsupported"):
+        return None
     if name == "density" and name not in row and row.get("valid"):
         return made_crystal(row).density
     return row.get(name)

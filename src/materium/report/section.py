@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from materium.extras import install_command
 from materium.report.drawing import WIDTH, inline_svg, save
 from materium.report.html import escaped, section_of, table_of
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from materium.report.drawing import Plot
 
 SUFFIXES = (".svg", ".png")
-NO_PLOTS = "Plots need Matplotlib, which is not installed: pip install 'materium[report]'"
+
+
+def no_plots() -> str:
+    """Return the line that stands where figures are missing."""
+    return f"Plots need Matplotlib, which is not installed: {install_command('report')}"
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,18 @@ class Structure(BaseModel):
 
 
 class Novelty(BaseModel):
-    """What the reference's fingerprints know of a crystal; see `materium.evaluate.novelty.Known.verdict`."""
+    """What the reference's fingerprints know of a crystal; see `materium.evaluate.novelty.Known.verdict`.
+
+    `known_crystals` is how many crystals the reference holds: novel means not among them.
+    """
 
     novel: bool | None = None
+    novelty: str | None = None
     novel_formula: bool | None = None
     novel_prototype: bool | None = None
     nearest_id: str | None = None
     nearest_distance: float | None = None
+    known_crystals: int | None = None
     reason: str | None = None
 
 
@@ -101,6 +106,7 @@ class Verdict(BaseModel):
     unique: bool | None = None
     duplicate_of: str | None = None
     novel: bool | None = None
+    novelty: str | None = None
     nearest_id: str | None = None
     nearest_distance: float | None = None
     smact_valid: bool | None = None
@@ -116,6 +122,8 @@ class Verdict(BaseModel):
     matched: bool | None = None
     rmsd: float | None = None
     energy_above_hull: float | None = None
+    hull_support: int | None = None
+    unsupported: bool | None = None
     hull_reason: str | None = None
     stable: bool | None = None
     metastable: bool | None = None

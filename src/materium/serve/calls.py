@@ -108,7 +108,7 @@ def _whole(value: Any) -> Any:  # noqa: ANN401 - a number, a text or nothing
 
 
 def _listed(value: Any) -> list[str]:  # noqa: ANN401 - a target, or several
-    return [target_text(one) for one in (value if isinstance(value, tuple) else (value,))]
+    return [target_text(one) for one in (value if isinstance(value, list) else [value])]
 
 
 def _conditions_words(request: Request) -> list[str]:
@@ -122,7 +122,7 @@ def _conditions_options(request: Request) -> dict[str, Any]:
 
 
 def _listed_value(value: Any) -> list[Any]:  # noqa: ANN401 - a target, or several
-    several = value if isinstance(value, tuple) else (value,)
+    several = value if isinstance(value, list) else [value]
     return [target_text(one) if isinstance(one, Range) else _whole(one) for one in several]
 
 

@@ -8,6 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from materium.serve.wording import Fault, faults
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -36,6 +38,7 @@ STATUS = {
 RETRY_SECONDS = 2
 """What a refusal for lack of room advises."""
 SAID = {
+    400: ("bad_json", "the body cannot be read: it is no JSON in UTF-8, nested too deep, or holds too long a number"),
     404: ("not_found", "there is nothing at this address; /docs tells what there is"),
     405: ("not_allowed", "this address does not take this method; /docs tells which it takes"),
 }
@@ -74,7 +77,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse(error.content(), error.status_code, error.headers)
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = str(getattr(error, "detail", error))
-    code, message = SAID.get(status, ("bad_json" if status == STATUS["bad_json"] else "internal", detail))
+    code, message = SAID.get(status, ("internal", detail))
     headers = error.headers if isinstance(error, HTTPException) else None
     return JSONResponse(content(code, message), status, headers)
 
@@ -83,23 +86,11 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     if any(entry["type"] == "json_invalid" for entry in found):
         return JSONResponse(content("bad_json", f"the body is no JSON: {found[0]['ctx']['error']}"), STATUS["bad_json"])
-    details = [{"field": field_of(entry["loc"]), "message": _said(entry)} for entry in found]
-    first = details[0] if details else {"field": "", "message": "the request is wrong"}
-    message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
-    body = content("bad_request", message, first["field"] or None, details)
-    return JSONResponse(body, STATUS["bad_request"])
-
-
-def _said(entry: Mapping[str, Any]) -> str:
-    """What is wrong: our own words where we refused."""
-    own = entry.get("ctx", {}).get("error")
-    return " ".join(str(own).split()) if isinstance(own, ValueError) else str(entry["msg"])
+    wrong = faults(found)
+    first = wrong[0] if wrong else Fault("", "the request is wrong")
+    details = [fault._asdict() for fault in wrong]
+    return JSONResponse(content("bad_request", first.message, first.field or None, details), STATUS["bad_request"])
 
 
 async def _broken(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(content("internal", f"this is a bug: {type(error).__name__}; the server's log says more"), 500)
-
-
-def field_of(location: Sequence[str | int]) -> str:
-    """Return the dotted path of a place in a request: `conditions.density`."""
-    return ".".join(str(part) for part in location if part not in ("body", "query", "path"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from materium.serve import worker
 from materium.serve.answers import JobFacts, Progress, Refusal, SourceFile
 from materium.serve.errors import ApiError
+from materium.serve.schema import Crystals, EvaluateBody
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -123,12 +124,16 @@ class Jobs:
         self._start_worker()
 
     async def stop(self) -> None:
-        """End the worker and what it does."""
+        """End the worker and what it does; those who follow a job are told. What is stopped stays so."""
         self._closing = True
-        if self._worker:
-            self._worker.kill()
+        sender, self._worker = self._worker, None
+        if sender:
+            sender.kill()
+        stopped = Refusal(code="unavailable", message="the server was stopped; start it again, and ask once more")
         for job in [*self.waiting, *([self.running] if self.running else [])]:
-            job.end("cancelled")
+            job.end("cancelled", stopped)
+        self.waiting.clear()
+        self.running = None
 
     @property
     def state(self) -> WorkerState:
@@ -159,6 +164,8 @@ class Jobs:
         ApiError
             If the queue is full, or nobody could do it.
         """
+        if self._closing:
+            raise ApiError("unavailable", "the server is being stopped")
         if self._worker is None:
             raise ApiError("unavailable", "the process with the model does not start; see the server's log")
         if len(self.waiting) >= self.limits.queue:
@@ -180,6 +187,15 @@ class Jobs:
     def all(self) -> list[Job]:
         """Return all that are remembered, the newest first."""
         return list(reversed(self._known.values()))
+
+    def judging(self, job: Job) -> list[Job]:
+        """Return the jobs that judged crystals of this one as they were generated, the oldest first."""
+        return [
+            one
+            for one in self._known.values()
+            if isinstance(one.body, EvaluateBody) and isinstance(one.body.source, Crystals)
+            if (one.body.source.job, one.body.source.which) == (job.id, "made")
+        ]
 
     def position(self, job: Job) -> int | None:
         """Return how many jobs are before a waiting one."""

@@ -21,8 +21,14 @@ class Limits:
         The same for jobs that relax.
     body_bytes
         Of a request.
+    connections
+        That are open at once; more are closed.
+    header_seconds
+        From the first byte of a request, or the opening of a connection, to the last byte of the header.
     body_seconds
-        Until a request must have arrived.
+        From the end of the header to the last byte of the body.
+    write_seconds
+        In which some of what waits to be sent must be read.
     job_seconds
         Of work on one job; it fails then, and keeps its rows.
     memory_bytes
@@ -43,7 +49,10 @@ class Limits:
     relax_structures: int = 100
     relax_atoms: int = 100
     body_bytes: int = 2_000_000
+    connections: int = 200
+    header_seconds: float = 10.0
     body_seconds: float = 30.0
+    write_seconds: float = 60.0
     job_seconds: float = 900.0
     memory_bytes: int = 4_000_000_000
     queue: int = 16

@@ -13,6 +13,7 @@ from materium.crystal import Crystal, fault
 from materium.errors import MateriumError
 from materium.evaluate.verdicts import hopeless, plain
 from materium.generate.rows import TOLERANCES, crystal_of
+from materium.oxidation import balanced
 from materium.serve.answers import CrystalRow, Novelty, Parameters, Site, SpaceGroup, Structure, Verdict
 from materium.symmetry import symbol
 
@@ -36,9 +37,10 @@ def group_of(number: int | None) -> SpaceGroup | None:
 
 
 def structure_of(crystal: Crystal) -> Structure:
-    """Return lattice and sites."""
+    """Return lattice and sites, with oxidation states as `balanced`."""
     names = convert.symbols(crystal.numbers)
-    states = [None] * len(crystal) if crystal.oxidation_states is None else crystal.oxidation_states.tolist()
+    known = balanced(crystal)[0].oxidation_states
+    states = [None] * len(crystal) if known is None else known.tolist()
     columns = (names, crystal.numbers.tolist(), crystal.frac_coords.tolist(), _cartesian(crystal), states)
     sites = [
         Site(element=name, number=number, frac=frac, cart=cart, oxidation=state)
@@ -104,7 +106,8 @@ def novelty_of(crystal: Crystal, known: Known | None) -> Novelty | None:
         verdict = plain(known.verdict(crystal))
     except MateriumError as error:
         return Novelty(reason=str(error))
-    return Novelty(**{name: verdict[name] for name in Novelty.model_fields if name in verdict})
+    found = {name: verdict[name] for name in Novelty.model_fields if name in verdict}
+    return Novelty(**found, known_crystals=len(known))
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:

@@ -25,6 +25,8 @@ MAX_SYMPREC = 10 * REFINE_SYMPREC
 MAX_DRAWS = 200
 TUNED = ("temperature", "geometry_temperature", "geometry_reach", "end_odds", "guidance")
 """Settings of sampling that are as measured best where they are not given."""
+MAX_UNKNOWN = 10
+"""Unknown fields that are named one by one."""
 MAX_TARGETS = 100
 """Targets of one condition."""
 MAX_STEPS_ASKED = 10 * MAX_STEPS
@@ -37,6 +39,11 @@ COUNT = 8
 def _element(name: str) -> str:
     convert.atomic_numbers([name])
     return name
+
+
+def _formula(text: str) -> str:
+    parse_composition(text)
+    return text
 
 
 Text = Annotated[str, Field(min_length=1, max_length=120)]
@@ -53,6 +60,17 @@ class Body(BaseModel):
     """A body: no field that is not known, no text in the place of a number, nothing infinite."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_unknown(cls, given: Any) -> Any:  # noqa: ANN401 - anything that JSON holds
+        """Refuse many unknown fields as one fault: each by itself costs microseconds, and a body may hold 150,000."""
+        if isinstance(given, dict) and len(given) > len(cls.model_fields) + MAX_UNKNOWN:
+            known = cls.model_fields
+            unknown = [name for name in given if name not in known]
+            shown = ", ".join(repr(str(name)[:20]) for name in unknown[:3])
+            raise MateriumError(f"{len(unknown)} fields are not known, such as {shown}; /docs lists those that are")
+        return given
 
 
 def _readable(name: str, value: Any) -> Any:  # noqa: ANN401 - a target, or several
@@ -133,7 +151,7 @@ class GenerateBody(Body):
     require: list[Symbol] = Field(default=[], max_length=120, description="that must occur")
     forbid: list[Symbol] = Field(default=[], max_length=120, description="that must not occur")
     z: int | Text | None = Field(default=None, description="formula units in the primitive cell, such as 2 or 1..4")
-    cell_formula: Text | None = Request.cell_formula
+    cell_formula: Annotated[Text, AfterValidator(_formula)] | None = Request.cell_formula
     neutral: bool = Request.neutral
     soft: bool = Request.soft
     symmetrize: float | None = Field(default=Request.symmetrize, ge=LEAST, le=MAX_SYMPREC, description="Å")
@@ -194,11 +212,6 @@ Source = Annotated[
 ]
 
 
-def _formula(text: str) -> str:
-    parse_composition(text)
-    return text
-
-
 class CompleteBody(Body):
     """A host, and what to put in; the fields of `materium complete`."""
 
@@ -247,3 +260,5 @@ class EvaluateBody(Body):
 
 
 AnyBody = GenerateBody | CompleteBody | ScoreBody | EvaluateBody
+FIELDS = frozenset(name for body in (*AnyBody.__args__, Upload, Crystals, File) for name in body.model_fields)
+"""Names of all fields but the conditions."""

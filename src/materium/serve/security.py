@@ -37,6 +37,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+MAX_DIGITS = 18
+"""Of a length; Python reads no integer of 5,000 digits."""
 OPEN_PATHS = ("/static/",)
 """The page's files, which hold nothing but the page; `/` is open too, since it is where a token is brought."""
 
@@ -79,14 +81,18 @@ class Guard:
             await self.app(scope, receive, send)
             return
         guarded = _with_headers(send)
+        answer: Response | None
+        body = None
         try:
             answer = self._answer(scope)
+            if answer is None:
+                body = await _whole_body(receive, self.limits)
         except ApiError as error:
             answer = JSONResponse(error.content(), error.status_code, error.headers)
         if answer is not None:
             await answer(scope, receive, guarded)
-        else:
-            await self.app(scope, _bounded(receive, self.limits), guarded)
+        elif body is not None:
+            await self.app(scope, _replayed(body, receive), guarded)
 
     def _answer(self, scope: Scope) -> Response | None:
         """What is said without asking the application, if anything; raises `ApiError`."""
@@ -95,7 +101,7 @@ class Guard:
         if not self.access.knows_host(host):
             raise ApiError("host", "this server is not called so; use the address that it printed")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _site(origin) != host:
             raise ApiError("origin", "requests from pages of other sites are refused")
         if headers.get("sec-fetch-site") == "cross-site" and scope["path"] != "/":
             raise ApiError("origin", "requests from pages of other sites are refused")
@@ -131,6 +137,14 @@ def _name(host: str) -> str:
     return host.rpartition(":")[0].lower() if ":" in host else host.lower()
 
 
+def _site(origin: str) -> str | None:
+    """The host and port of an origin; None for what is no address, such as `http://[`."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -151,28 +165,38 @@ def _token_of(headers: Headers) -> str:
 
 
 def _check_length(length: str | None, most: int) -> None:
-    if length is not None and (not length.isdecimal() or int(length) > most):
-        raise ApiError("too_large", f"the body has {length} bytes; at most {most} are taken")
+    if length is not None and (not length.isdecimal() or len(length) > MAX_DIGITS or int(length) > most):
+        raise ApiError("too_large", f"the body has {length[:MAX_DIGITS]} bytes; at most {most} are taken")
 
 
-def _bounded(receive: Receive, limits: Limits) -> Receive:
-    """Give on what arrives, as long as it is neither too much nor too late; a length that lies helps nobody."""
-    total = 0
-    whole = False
+async def _whole_body(receive: Receive, limits: Limits) -> bytes | None:
+    """Return the body of a request, or None if the client has gone; a length that was announced is not believed.
+
+    It is read before anybody looks at the request, so that time and size hold for the whole of it, and a refusal meets
+    no answer that has begun.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > limits.body_bytes:
+                    raise ApiError("too_large", f"the body has more than {limits.body_bytes} bytes")
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError as error:
+        raise ApiError("timeout", f"the request did not arrive within {limits.body_seconds:g} seconds") from error
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Give on the body that was read, then whatever comes."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def take() -> Message:
-        nonlocal total, whole
-        if whole:
-            return await receive()
-        try:
-            message = await asyncio.wait_for(receive(), limits.body_seconds)
-        except TimeoutError as error:
-            raise ApiError("timeout", f"the request did not arrive within {limits.body_seconds:g} seconds") from error
-        total += len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if total > limits.body_bytes:
-            raise ApiError("too_large", f"the body has more than {limits.body_bytes} bytes")
-        return message
+        return left.pop() if left else await receive()
 
     return take
 

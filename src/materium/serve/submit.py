@@ -10,11 +10,13 @@ from starlette.concurrency import run_in_threadpool
 
 from materium.errors import MateriumError
 from materium.evaluate.reference import DEFAULT
+from materium.extras import install_command
 from materium.generate.constraints import constraints_of
 from materium.serve import calls, catalogue, exports, sources
 from materium.serve.errors import ApiError
 from materium.serve.jobs import Job
 from materium.serve.schema import MAX_SEED, CompleteBody, EvaluateBody, GenerateBody, ScoreBody, Upload
+from materium.serve.wording import label, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +48,7 @@ async def submit(jobs: Jobs, body: AnyBody) -> Job:
     elif isinstance(body, CompleteBody):
         _check_count(body.n, jobs.limits)
     elif isinstance(body, EvaluateBody) and body.relax and find_spec(DEFAULT) is None:
-        raise ApiError("not_installed", f"relaxing needs CHGNet; install it with: pip install 'materium[{DEFAULT}]'")
+        raise ApiError("not_installed", f"relaxing needs CHGNet; install it with: {install_command(DEFAULT)}")
     drawn = _with_seed(body)
     files = () if isinstance(drawn, GenerateBody) else await run_in_threadpool(_files, jobs, drawn)
     job = Job(KINDS[type(drawn)], drawn, _shown(drawn, files), files)
@@ -58,7 +60,7 @@ async def submit(jobs: Jobs, body: AnyBody) -> Job:
 
 def _check_count(count: int, limits: Limits) -> None:
     if count > limits.crystals:
-        message = f"{count} crystals are asked for; at most {limits.crystals} are written by one job"
+        message = f"{label('n')}: {count} crystals are asked for; at most {limits.crystals} are written by one job"
         raise ApiError("bad_request", message, "n")
 
 
@@ -68,7 +70,8 @@ def _check_constraints(body: GenerateBody, facts: Mapping[str, Any]) -> None:
         for cell in request.cells:
             constraints_of(request, cell, vocab, facts["max_sites"])
     except MateriumError as error:
-        raise ApiError("bad_request", str(error)) from error
+        wrong = worded(str(error))
+        raise ApiError("bad_request", wrong.message, wrong.field or None) from error
 
 
 def _with_seed(body: AnyBody) -> AnyBody:

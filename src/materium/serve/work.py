@@ -157,7 +157,7 @@ def _score(bench: Bench, body: ScoreBody, files: Sequence[sources.TextFile], rep
     check_scoring(request, body.draws)
     report.warn(request.warnings(bench.engine.model.config.seen))
     rows = sources.read(files, bench.limits.structures, bench.limits.atoms)
-    names = _names(rows)
+    names = crystal_ids(rows)
     for index, row in enumerate(rows):
         report.check()
         shown = _shown(names[index], index, row, bench.known)
@@ -199,7 +199,7 @@ def _evaluate(bench: Bench, body: EvaluateBody, files: Sequence[sources.TextFile
     )
     progress = watched.progress if watched else report.progress
     found = pipeline.evaluate(rows, None, settings, progress=progress, stop=report.check)
-    names = _names(rows)
+    names = crystal_ids(rows)
     for index, (row, judged) in enumerate(zip(rows, found.rows, strict=True)):
         shown = _shown(names[index], index, row, bench.known)
         shown.verdict = verdict_of(judged)
@@ -244,13 +244,18 @@ def _shown(name: str, index: int, row: Row, known: Known) -> CrystalRow:
     return shown
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
-    """Ids that a URL can hold, each once."""
-    found: list[str] = []
+def crystal_ids(rows: Sequence[Row]) -> list[str]:
+    """Return an id for each row that a URL and a file name can hold.
+
+    No two are equal, nor differ by capitals alone: a file system that ignores those would lose a crystal of the zip.
+    """
+    found: dict[str, str] = {}
     for index, row in enumerate(rows):
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", row.id)[:60].lstrip(".") or str(index)
-        found.append(f"{plain}-{index}" if plain in found else plain)
-    return found
+        tries = (plain, *(f"{plain}-{number}" for number in range(index, index + len(rows))))
+        free = next(name for name in tries if name.lower() not in found)
+        found[free.lower()] = free
+    return list(found.values())
 
 
 def _figure(figure: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from materium.errors import ConversionError, CrystalError, DataError, MateriumError
@@ -125,6 +128,7 @@ class Sender:
 def main(connection: Connection, model: Path | None, limits: Limits) -> None:
     """Load the model, then work until the pipe is closed; the server alone decides when to stop, not Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_server, name="end-with-server", daemon=True).start()
     try:
         bench = _bench(model, limits)
         _bound_memory(limits.memory_bytes)
@@ -135,6 +139,14 @@ def main(connection: Connection, model: Path | None, limits: Limits) -> None:
                 connection.send(_done(bench, order, Sender(connection, order.job)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the server has gone
+
+
+def _end_with_server() -> None:
+    """In a thread of its own: end this process when the server's has gone, deep in a relaxation or not."""
+    server = parent_process()
+    if server is not None:
+        server.join()
+        os._exit(1)
 
 
 def _bound_memory(more: int) -> None:
@@ -172,7 +184,7 @@ def _facts(bench: Bench, model: Path | None) -> dict[str, Any]:
         "max_sites": sentences.max_sites,
         "bins": sentences.bins,
         "species": [list(pair) for pair in sentences.species],
-        "facts": facts(network, config),
+        "facts": facts(network.config, network.num_parameters(), config),
         "card": card(model),
         "seen": {name: asdict(seen) for name, seen in network.config.seen.items()},
         "adherence": adherence(model),

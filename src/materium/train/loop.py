@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
-from materium.data.prepare import read_manifest
+from materium.data.prepare import options_for, read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
+from materium.extras import install_command
 from materium.io.atomic import write_bytes
 from materium.model.checkpoint import load_checkpoint, save_model
 from materium.model.conditions import Conditions, layout_id
@@ -144,15 +145,15 @@ class Run:
         saved, begun = time.monotonic(), time.monotonic() - self.progress.seconds
         last, at = dict[str, float](), -1
         with CsvLog(self.out / LOG, LOG_COLUMNS, self.progress.step) as log:
-            for batch, share in self._schedule(begun):
+            for batch, share, after in self._schedule(begun):
                 loss, norm = self._step(batch, share)
                 self.progress.seconds = time.monotonic() - begun
                 row = log.add(self.progress, loss, norm, self._rate(), int((batch.roles != Role.PAD).sum()))
                 if row:
                     self._note(dict(zip(LOG_COLUMNS[3:], map(float, row[3:]), strict=True)))
                 if report:
-                    left = self.progress.seconds * (1 - share) / share if share else math.inf
-                    report(Report(share, self.progress.epoch, loss, left))
+                    left = self.progress.seconds * (1 - after) / after if after else math.inf
+                    report(Report(after, self.progress.epoch, loss, left))
                 if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
@@ -161,8 +162,8 @@ class Run:
                     self.save()
         return last if at == self.progress.step else self._validated()
 
-    def _schedule(self, begun: float) -> Iterator[tuple[Batch, float]]:
-        """Batches from where the run stands, each with the share of the run that is done."""
+    def _schedule(self, begun: float) -> Iterator[tuple[Batch, float, float]]:
+        """Batches from where the run stands, each with the fraction of the run that is done before and after it."""
         limit = None if self.config.minutes is None else 60 * self.config.minutes
         while limit is not None or self.progress.epoch < self.config.epochs:
             total = len(self.loader.batches(self.progress.epoch))
@@ -175,7 +176,8 @@ class Run:
                 self.progress.step += 1
                 if self.progress.batch == total:
                     self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
-                yield batch, share
+                now = self.progress.epoch + self.progress.batch / total
+                yield batch, share, share if limit else now / self.config.epochs
 
     def _step(self, batch: Batch, share: float) -> tuple[float, float]:
         """One step of the optimiser; returns the loss in nats a token and the norm of the gradient."""
@@ -277,7 +279,11 @@ def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelCon
 
     Mean and spread of a property stay, for they are part of how the weights read a value.
     """
-    start.tokenizer.require(wanted.tokenizer.fingerprint, source)
+    if start.tokenizer.fingerprint != wanted.tokenizer.fingerprint:
+        raise TrainingError(
+            f"{source} was trained with another tokenizer than the shards have; "
+            f"prepare them with {options_for(start.tokenizer, wanted.tokenizer)}, or leave --initial out"
+        )
     both = {
         name: replace(now, mean=start.seen[name].mean, std=start.seen[name].std) if name in start.seen else now
         for name, now in wanted.seen.items()
@@ -299,7 +305,7 @@ def _event_writer(out: Path, step: int) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TrainingError(
-            "TensorBoard is not installed; pip install 'materium[train]', or leave its log out"
+            f"TensorBoard is not installed; {install_command('train')}, or leave its log out"
         ) from error
     return SummaryWriter(out / "tensorboard", purge_step=step + 1)
 

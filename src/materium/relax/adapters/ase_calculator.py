@@ -101,14 +101,22 @@ def imported(spec: str) -> Potential:
 
 def ready(name: str) -> Potential:
     """Return MatterSim, MACE or ORB by name; raises `MateriumError` where its package is missing."""
-    package, weights, factory = _READY[name]
+    package, weights, read, factory = _READY[name]
     try:
         calculator = factory()
     except ImportError as error:
-        raise MateriumError(f"{package} is needed ({error}); install it with: pip install {package}") from error
+        raise MateriumError(
+            f"{package} is needed ({error}); install it with: pip install {package} ({_unproven(package, read)})"
+        ) from error
     except _BROKEN as error:
-        raise MateriumError(f"{package} made no calculator ({one_line(error)}); are its weights there?") from error
+        reason = f"{package} made no calculator ({one_line(error)}); are its weights there?"
+        raise MateriumError(f"{reason} ({_unproven(package, read)})") from error
     return ASECalculator(calculator, name, f"{weights} ({package} {_version_of(package)})", "uncorrected")
+
+
+def _unproven(package: str, read: str) -> str:
+    """What a user must know of an adapter whose weights nobody here could download."""
+    return f"this adapter was written from the source of {package} {read} and never ran; please report how it does"
 
 
 def _mattersim() -> Any:  # noqa: ANN401 - a calculator of a package that may be missing
@@ -129,12 +137,14 @@ def _orb() -> Any:  # noqa: ANN401 - as above
     return module.ORBCalculator(network, atoms_adapter=adapter, device="cpu")
 
 
-_READY: dict[str, tuple[str, str, Factory]] = {
-    "mattersim": ("mattersim", "v1.0.0-5M", _mattersim),
-    "mace": ("mace-torch", "medium-mpa-0", _mace),
-    "orb": ("orb-models", "v3-conservative-inf-mpa", _orb),
+_READY: dict[str, tuple[str, str, str, Factory]] = {
+    "mattersim": ("mattersim", "v1.0.0-5M", "1.2.3", _mattersim),
+    "mace": ("mace-torch", "medium-mpa-0", "0.3.16", _mace),
+    "orb": ("orb-models", "v3-conservative-inf-mpa", "0.5.5", _orb),
 }
-"""By name: package, weights and what makes the calculator. All three were trained on uncorrected energies."""
+"""By name: package, weights, the version whose source was read, and what makes the calculator.
+
+None of them ever ran here, for their weights must be downloaded. All three were trained on uncorrected energies."""
 
 
 def _attribute(spec: str) -> Factory:

@@ -34,7 +34,7 @@ const FIXED = [
   number("log_likelihood", "ln p", "", 1, (row) => row.score?.log_likelihood ?? row.log_likelihood),
   number("per_atom", "ln p per atom", "", 2, perAtom),
   flag("valid", "Valid", (row) => row.valid),
-  flag("novel", "Novel", novelty),
+  { key: "novel", label: "Novelty", kind: "text", get: novelty },
   number(
     "distance",
     "Distance to known",
@@ -42,7 +42,9 @@ const FIXED = [
     3,
     (row) => row.verdict?.nearest_distance ?? row.novelty?.nearest_distance ?? null,
   ),
-  number("hull", "Above hull", "eV/atom", 3, (row) => row.verdict?.energy_above_hull ?? null),
+  number("hull", "Above hull", "eV/atom", 3, supportedHeight),
+  { key: "stability", label: "Stability", kind: "text", get: stability },
+  number("support", "Competing compounds", "", 0, (row) => row.verdict?.hull_support ?? null),
   number("rmsd", "Moved in relaxing", "Å", 3, (row) => row.verdict?.rmsd ?? null),
   flag("unique", "Unique", (row) => row.verdict?.unique ?? null),
   flag("smact", "SMACT valid", (row) => row.verdict?.smact_valid ?? null),
@@ -54,7 +56,18 @@ function perAtom(row) {
 }
 
 function novelty(row) {
-  return row.verdict?.novel ?? row.novelty?.novel ?? null;
+  return row.verdict?.novelty ?? row.novelty?.novelty ?? null;
+}
+
+/** The energy above hull, where the hull can tell: what is unsupported has no place in an order or a plot. */
+function supportedHeight({ verdict }) {
+  return verdict?.unsupported ? null : (verdict?.energy_above_hull ?? null);
+}
+
+function stability({ verdict }) {
+  if (verdict?.stable === null || verdict?.stable === undefined) return null;
+  if (verdict.unsupported) return "unsupported";
+  return verdict.stable ? "stable" : verdict.metastable ? "metastable" : "not stable";
 }
 
 function spaceGroupCell(group) {
@@ -77,7 +90,7 @@ export function columnsFor(rows, conditions) {
       const digits = kind === "category" ? 0 : 3;
       return number(`asked.${name}`, `${titleOf(name)} asked`, unit, digits, (row) => row.targets?.[name] ?? null);
     });
-  const optional = new Set(["hull", "rmsd", "unique", "smact", "distance"]);
+  const optional = new Set(["hull", "stability", "support", "rmsd", "unique", "smact", "distance"]);
   const kept = FIXED.filter((column) => !optional.has(column.key) || rows.some((row) => column.get(row) !== null));
   return [...kept, ...asked];
 }

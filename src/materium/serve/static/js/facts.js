@@ -20,7 +20,7 @@ function own(row) {
     ["Density", measure(row.density, 3, "g/cm³")],
     ["Volume", measure(row.volume, 2, "Å³")],
     ["Valid", yesNo(row.valid, row.valid === false ? row.reason : null)],
-    ["Novel", noveltyOf(row)],
+    ["Novelty", noveltyOf(row)],
   ];
 }
 
@@ -29,8 +29,15 @@ function noveltyOf({ verdict, novelty }) {
   if (!found) return null;
   const nearest = found.nearest_id
     ? `nearest known ${found.nearest_id}, distance ${rounded(found.nearest_distance ?? 0, 3)}`
-    : null;
-  return yesNo(found.novel, nearest ?? found.reason);
+    : found.reason;
+  const because = [found.novel ? novelMeans(novelty) : null, nearest].filter(Boolean).join("; ");
+  return found.novelty ? `${found.novelty}${because ? ` (${because})` : ""}` : yesNo(found.novel, because);
+}
+
+/** What novel means: the size of the reference that the crystal was looked for in, to three digits. */
+export function novelMeans(novelty) {
+  const count = novelty?.known_crystals;
+  return count ? `not among ${Number(count.toPrecision(3)).toLocaleString("en")} known crystals` : null;
 }
 
 function cell(structure) {
@@ -76,6 +83,7 @@ function judged(verdict) {
   const group = verdict.space_group_relaxed;
   return [
     ["Energy above hull", measure(verdict.energy_above_hull, 3, "eV/atom") ?? verdict.hull_reason],
+    ["Competing compounds", verdict.hull_support],
     ["Stability", stability(verdict)],
     ["Relaxation", relaxation(verdict)],
     ["Energy", measure(verdict.energy, 3, "eV/atom")],
@@ -89,7 +97,8 @@ function judged(verdict) {
   ];
 }
 
-function stability({ stable, metastable, sun, msun }) {
+function stability({ stable, metastable, sun, msun, unsupported, hull_reason: reason }) {
+  if (unsupported) return reason ?? "unsupported";
   if (stable === null || stable === undefined) return null;
   const word = stable ? "on or below the hull" : metastable ? "at most 0.1 eV/atom above" : "not stable";
   return sun || msun ? `${word}; unique and novel` : word;

@@ -2,6 +2,7 @@
 
 import { formulaOf, h, spaceGroupOf } from "./dom.js";
 import { rounded } from "./columns.js";
+import { novelMeans } from "./facts.js";
 import { drawable } from "./structures.js";
 import { drawThumbnail } from "./thumbnail.js";
 import { VirtualList } from "./virtual.js";
@@ -150,7 +151,8 @@ function caption(row) {
     ? [`${row.space_group.number} `, spaceGroupOf(row.space_group.symbol)]
     : ["no space group"];
   const hull = row.verdict?.energy_above_hull;
-  const note = hull === null || hull === undefined ? densityOf(row) : `${rounded(hull, 3)} eV/atom above hull`;
+  const judged = hull !== null && hull !== undefined && !row.verdict.unsupported;
+  const note = judged ? `${rounded(hull, 3)} eV/atom above hull` : densityOf(row);
   return h(
     "span",
     { class: "card-facts" },
@@ -168,10 +170,12 @@ function tagsOf(row) {
   const novel = row.verdict?.novel ?? row.novelty?.novel;
   const tags = [];
   if (row.valid === false) tags.push(h("span", { class: "tag bad" }, "not valid"));
-  if (novel === true) tags.push(h("span", { class: "tag good" }, "novel"));
+  if (novel === true) tags.push(h("span", { class: "tag good", title: novelMeans(row.novelty) ?? "" }, "novel"));
   if (novel === false) tags.push(h("span", { class: "tag" }, "known"));
   if (row.verdict?.metastable)
     tags.push(h("span", { class: "tag good" }, row.verdict.stable ? "stable" : "metastable"));
+  if (row.verdict?.unsupported)
+    tags.push(h("span", { class: "tag bad", title: row.verdict.hull_reason ?? "" }, "unsupported"));
   if (["exploded", "error"].includes(row.verdict?.relax_status))
     tags.push(h("span", { class: "tag bad" }, "not relaxed"));
   return tags;

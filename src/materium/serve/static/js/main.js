@@ -157,7 +157,7 @@ class Page {
     this.relax = facts.extras.chgnet;
     if (this.relax) return;
     byId("judge").textContent = "Judge without relaxing";
-    byId("judge-note").textContent = "Relaxing needs pip install 'materium[chgnet]' on the server.";
+    byId("judge-note").textContent = "Relaxing needs CHGNet on the server: 'materium doctor' says there how to install it.";
   }
 }
 

@@ -6,12 +6,11 @@ from collections import Counter
 from functools import cache, lru_cache
 from itertools import combinations_with_replacement, product
 from math import comb, gcd, prod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from materium.crystal import Crystal
+from materium.crystal import Crystal
 
 BUDGET = 200_000
 """Combinations that a guess may try, about half a second; counted beforehand, so that every machine gives up alike."""
@@ -55,6 +54,30 @@ def with_guess(crystal: Crystal) -> tuple[Crystal, str]:
         return crystal, "given"
     states, how = guess(reduced_formula(crystal))
     return crystal.with_oxidation_states(np.array([states[int(z)] for z in crystal.numbers])), how
+
+
+def balanced(crystal: Crystal) -> tuple[Crystal, str]:
+    """Return the crystal with the oxidation states that files and structures carry, and where those come from.
+
+    Every writer takes its states from here. A model may write states that do not add up to zero, which other programs
+    would read as a charged cell.
+
+    Returns
+    -------
+    The crystal as it is and `given` if its states add up to zero; with one state for each element and `guessed` if they
+    do not, but `guess` finds a neutral assignment; else without states and `none`, also where all are zero, which
+    databases write for "not known".
+    """
+    states = crystal.oxidation_states
+    if states is None:
+        return crystal, "none"
+    if states.any():
+        if states.sum() == 0:
+            return crystal, "given"
+        of_elements, how = guess(reduced_formula(crystal))
+        if how == "guessed":
+            return crystal.with_oxidation_states([of_elements[z] for z in crystal.numbers.tolist()]), how
+    return Crystal(crystal.lattice, crystal.frac_coords, crystal.numbers), "none"
 
 
 def candidate_states(atomic_number: int) -> tuple[int, ...]:

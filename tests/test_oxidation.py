@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from io import StringIO
 from math import gcd
 
 import numpy as np
@@ -10,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
+from pymatgen.io.cif import CifParser
 
 from crystals import KNOWN, MAGNETITE_LIKE, NACL, SILICON
+from materium.convert import from_extxyz, from_structure, to_atoms, to_cif, to_structure, write_extxyz_frame
 from materium.crystal import Crystal
-from materium.tokens.oxidation import (
+from materium.oxidation import (
     BUDGET,
     Formula,
     _search_size,
+    balanced,
     candidate_states,
     guess,
     reduced_formula,
@@ -169,3 +173,33 @@ def test_the_guess_hangs_on_the_reduced_formula_alone() -> None:
 def test_candidates_are_those_seen_in_crystals() -> None:
     assert {2, 3} <= set(candidate_states(26))
     assert candidate_states(2) == ()
+
+
+def line_of(sites: list[tuple[int, int]]) -> Crystal:
+    """Atoms of these numbers and states along the diagonal of a cube."""
+    numbers, charges = np.array(sites).T
+    return Crystal(9 * np.eye(3), np.arange(len(sites))[:, None] / len(sites) * np.ones(3), numbers, charges)
+
+
+@pytest.mark.parametrize(
+    ("crystal", "expected"),
+    [
+        pytest.param(NACL, NACL.oxidation_states, id="balanced"),
+        pytest.param(MAGNETITE_LIKE, MAGNETITE_LIKE.oxidation_states, id="of two valences"),
+        pytest.param(NACL.with_oxidation_states([1] * 8), NACL.oxidation_states, id="guessed"),
+        pytest.param(line_of([(31, 3)] * 2 + [(53, -1)] * 2 + [(8, -2)]), [2, 2, -1, -1, -2], id="Ga2I2O"),
+        pytest.param(line_of([(26, 2), (26, 3), (28, 2)]), None, id="alloy"),
+        pytest.param(NACL.with_oxidation_states([0] * 8), None, id="zeros"),
+        pytest.param(bare(NACL), None, id="not known"),
+    ],
+)
+def test_files_carry_states_that_balance(crystal: Crystal, expected: np.ndarray | None) -> None:
+    """In CIF, extxyz, pymatgen's structures and ASE's atoms alike; the crystal itself keeps what it has."""
+    cif, frame = to_cif(crystal), StringIO()
+    write_extxyz_frame(frame, crystal, {})
+    read = [balanced(crystal)[0], from_structure(to_structure(crystal)), from_extxyz(frame.getvalue())[0]]
+    for one in read:
+        np.testing.assert_array_equal(one.oxidation_states, expected)
+    np.testing.assert_array_equal(to_atoms(crystal).arrays.get("oxidation_states"), expected)
+    assert CifParser.from_str(cif, frac_tolerance=0).parse_structures(primitive=False)[0].charge == 0
+    assert ("_oxidation_number" in cif) == (expected is not None)
