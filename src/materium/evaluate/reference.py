@@ -27,6 +27,7 @@ from materium.evaluate.classes import Rarity
 from materium.evaluate.fingerprint import Fingerprint
 from materium.evaluate.hull import Entry, fractions, system_of
 from materium.evaluate.novelty import Known
+from materium.io.lock import new_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
