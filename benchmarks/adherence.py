@@ -29,6 +29,7 @@ from materium.evaluate.adherence import adherence, rises, together
 from materium.evaluate.predictors import error_of, measured
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
+from materium.io.atomic import write_signed
 from materium.report.page import write_report
 
 FORMULAS = ["Si", "GaAs", "MgAl2O4", "CaTiO3", "Y3Al5O12", "YBa2Cu3O7", "Cu2ZnSnS4"]
@@ -171,8 +172,7 @@ def main() -> None:
     write_report(page, "Told what to make", facts, rows, errors, figures=folder)
     result = {**facts, "seconds": round(time.perf_counter() - begun), "properties": overall(rows)}
     if options.ship:
-        text = json.dumps({**result, "requests": summary(rows)}, indent=1) + "\n"
-        (options.ship / "adherence.json").write_text(text, encoding="utf-8")
+        write_signed(options.ship / "adherence.json", {**result, "requests": summary(rows)})
     print(json.dumps(result))
 
 

@@ -110,7 +110,7 @@ def write(folder: Path, costs: Costs, rows: list[dict[str, Any]], crystals: list
     with costs.of("extxyz", len(crystals)):
         for crystal, row in zip(crystals, rows, strict=True):
             write_extxyz_frame(frames, crystal, {name: row[name] for name in RAW.facts})
-    with Firsts(folder / "firsts", 0) as known:
+    with Firsts(folder / "firsts") as known:
         with costs.of("uniqueness, formula is new", len(crystals)):
             add_all(known, crystals, 0)
         with costs.of("uniqueness, formula was seen", len(crystals)):

@@ -25,7 +25,7 @@ from adherence import rows_of
 from materium.generate.engine import load
 from materium.generate.request import Request
 from materium.generate.tuned import TUNED, Aim
-from materium.model.folder import write_json
+from materium.io.atomic import write_json
 
 GRIDS: dict[str, list[float]] = {
     "band_gap": [0, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7],

@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 COLUMNS = (
     {"errors", "heartbeat"},
     {"crystal"},
-    {"texts", "io", "oxidation"},
+    {"texts", "io", "oxidation", "processes"},
     {"convert", "symmetry", "properties", "elements", "extras", "progress"},
     {"tokens", "refine", "wyckoff", "keywords", "structures"},
     {"data"},

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def squares(items: Sequence[int]) -> list[dict[str, Any]]:

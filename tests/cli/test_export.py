@@ -142,7 +142,7 @@ def test_output_is_never_overwritten(export: Callable[..., Any], tmp_path: Path)
     write_table(tmp_path / "in.parquet", [SILICON])
     assert export("in.parquet", "--out", "out")[0] == 0
     before = (tmp_path / "out" / "row-0" / "pw.in").read_bytes()
-    assert_refused(export("in.parquet", "--out", "out", task="magnetic"), "choose another --out")
+    assert_refused(export("in.parquet", "--out", "out", task="magnetic"), "name another output")
     assert (tmp_path / "out" / "row-0" / "pw.in").read_bytes() == before
 
 

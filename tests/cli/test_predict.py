@@ -25,6 +25,7 @@ from materium.evaluate.prediction import primitive, rms
 from materium.generate.engine import load
 from materium.generate.request import Request
 from materium.generate.rows import crystal_of
+from materium.io.atomic import read_signed, write_signed
 from tiny import strained, write_table
 
 if TYPE_CHECKING:
@@ -270,9 +271,9 @@ def test_a_run_of_before_a_setting_was_known_is_taken_up(predict: Run, tmp_path:
     arguments = (table, "-n", "2", "--out", "run")
     first = predict(*arguments)
     settings = tmp_path / "run" / "settings.json"
-    older = json.loads(settings.read_text())
+    older = read_signed(settings, "no predictions")
     del older["geometry_reach"]
-    settings.write_text(json.dumps(older))
+    write_signed(settings, older)
     assert predict(*arguments) == first
 
 

@@ -91,7 +91,7 @@ def test_what_is_there_is_never_overwritten(there: str, tmp_path: Path) -> None:
         out.mkdir()
     else:
         out.write_text("mine")
-    with pytest.raises(DataError, match="is there already and is never overwritten; choose another --out"):
+    with pytest.raises(DataError, match="exists and is never overwritten; name another output"):
         export(rows(a=NACL), out, RELAX)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -22,7 +22,7 @@ LAYERED = Crystal(np.diag([3.0, 3.0, 9.0]), [[0, 0, 0], [0.5, 0.5, 0.3]], [11, 1
 
 
 def test_the_first_of_equals_is_named(tmp_path: Path) -> None:
-    with Firsts(tmp_path / "file", 0) as known:
+    with Firsts(tmp_path / "file") as known:
         assert known.add(NACL, 0) is None
         assert known.add(LAYERED, 1) is None
         assert known.add(SHIFTED, 2) == 0
@@ -33,25 +33,19 @@ def test_the_first_of_equals_is_named(tmp_path: Path) -> None:
 def test_crystals_of_other_formulas_take_no_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Crystal] = []
     monkeypatch.setattr(firsts, "fingerprint", taken.append)
-    with Firsts(tmp_path / "file", 0) as known:
+    with Firsts(tmp_path / "file") as known:
         assert [known.add(crystal, number) for number, crystal in enumerate(KNOWN.values())] == [None] * len(KNOWN)
     assert not taken
 
 
-def test_what_came_after_the_last_safe_row_is_forgotten(tmp_path: Path) -> None:
-    with Firsts(tmp_path / "file", 0) as known:
-        known.add(LAYERED, 0)
-        known.add(NACL, 1)
-        known.save()
-    with Firsts(tmp_path / "file", 1) as again:
-        assert len(again) == 1
-        assert again.add(SHIFTED, 1) is None
+def test_what_is_restored_is_known_as_before(tmp_path: Path) -> None:
+    """From the rows of a run that goes on, whatever its file has become."""
+    (tmp_path / "file").write_bytes(b"SQLite format 3\0 and no more")
+    with Firsts(tmp_path / "file") as again:
+        again.restore(LAYERED, 0)
+        again.restore(NACL, 1)
         assert again.add(LAYERED, 2) == 0
-        assert again.add(NACL, 3) == 1
-
-
-def test_what_was_not_saved_is_lost(tmp_path: Path) -> None:
-    with Firsts(tmp_path / "file", 0) as known:
-        known.add(NACL, 0)
-    with Firsts(tmp_path / "file", 0) as again:
-        assert len(again) == 0
+        assert again.add(SHIFTED, 3) == 1
+        assert len(again) == 2
+    with Firsts(tmp_path / "file") as fresh:
+        assert len(fresh) == 0

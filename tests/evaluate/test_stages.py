@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -64,9 +63,24 @@ def test_torn_chunk_is_done_again(tmp_path: Path) -> None:
     assert run(Stage("squares", squares, 5), ITEMS, Journal(path)) == EXPECTED
 
 
+@pytest.mark.parametrize("at", range(0, 500, 9))
+def test_damaged_lines_are_done_again(tmp_path: Path, at: int) -> None:
+    """A flipped bit costs the line that it falls into and those after it, and is never read as a column."""
+    path = tmp_path / "squares.jsonl"
+    run(Stage("squares", squares, 5), ITEMS, Journal(path))
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 2
+    path.write_bytes(data)
+    journal = Journal(path)
+    assert len(journal.columns) == 5 * path.read_bytes().count(b"\n") < 20
+    assert journal.columns.items() <= EXPECTED.items()
+    assert run(Stage("squares", squares, 5), ITEMS, journal) == EXPECTED
+    assert Journal(path).columns == EXPECTED
+
+
 def test_progress_counts_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "squares.jsonl"
-    path.write_text(json.dumps({str(n): EXPECTED[n] for n in (3, 4, 5)}) + "\n")
+    Journal(path).add({n: EXPECTED[n] for n in (3, 4, 5)})
     seen: list[tuple[str, int, int]] = []
     run(Stage("squares", squares, 3), ITEMS, Journal(path), progress=lambda *told: seen.append(told))
     assert seen[:2] == [("squares", 3, 20), ("squares", 6, 20)]  # at once: a chunk may take minutes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,13 +23,14 @@ from crystals import NACL, assert_same
 from materium import convert
 from materium.crystal import fault
 from materium.data.readers import read
-from materium.errors import RequestError
+from materium.errors import DataError, RequestError
 from materium.evaluate.firsts import Firsts
 from materium.generate import writer
 from materium.generate.request import ADDED, Request
 from materium.generate.rows import crystal_of, make_row, schema, table_of
 from materium.generate.workers import can_fork
 from materium.generate.writer import RunFolder, RunInfo
+from materium.io.atomic import read_signed, write_signed
 from materium.symmetry import canonical, space_group
 from tiny import tiny_engine
 
@@ -353,7 +355,7 @@ def double_extxyz(folder: Path) -> None:
 
 def half_a_part(folder: Path) -> None:
     whole_part = next((folder / "parts").glob("*.parquet")).read_bytes()
-    (folder / "parts" / "000000005-5.part").write_bytes(whole_part[:100])
+    (folder / "parts" / ".000000005-5.part").write_bytes(whole_part[:100])
 
 
 def half_a_cif(folder: Path) -> None:
@@ -361,11 +363,11 @@ def half_a_cif(folder: Path) -> None:
 
 
 def half_a_table(folder: Path) -> None:
-    (folder / "structures.part").write_bytes(b"PAR1")
+    (folder / ".structures.parquet.part").write_bytes(b"PAR1")
 
 
 def half_a_note(folder: Path) -> None:
-    (folder / "run.part").write_text("{")
+    (folder / ".run.json.part").write_text("{")
 
 
 def lose_extxyz(folder: Path) -> None:
@@ -402,8 +404,51 @@ def test_what_a_crash_left_is_mended(
     damage(folder)
     written(folder, engine, samples)
     assert content(folder) == whole
-    leftovers = {"structures.part", "run.part"} & {path.name for path in folder.iterdir()}
+    leftovers = {".structures.parquet.part", ".run.json.part"} & {path.name for path in folder.iterdir()}
     assert not leftovers
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [flip, lambda path: path.unlink()], ids=["flip", "lose"])
+@pytest.mark.parametrize("finished", [False, True], ids=["stopped", "finished"])
+def test_damage_to_any_file_is_found(
+    tmp_path: Path, engine: Materium, samples: list[Sample], damage: Callable[[Path], None], *, finished: bool
+) -> None:
+    """It is made anew, or named where it cannot be; rock salt comes twice, so that the index of copies counts."""
+    twice = [*samples[:9], replace(samples[4], index=9), *samples[10:]]
+
+    def go_on(folder: Path, stop: int) -> RunFolder:
+        run = unique_run(folder, engine)
+        while run.done < stop and not run.finished:
+            add(run, twice[run.done : run.done + BATCH])
+        return run
+
+    go_on(tmp_path / "whole", 12).finish()
+    expected = content(tmp_path / "whole")
+    first = tmp_path / "first"
+    run = go_on(first, 12 if finished else 10)
+    run.finish() if finished else run.pause()
+    names = [path.relative_to(first) for path in sorted(first.rglob("*")) if path.is_file()]
+    cifs = [name for name in names if name.parent.name == "cif"]
+    for name in [name for name in names if name not in cifs[2:]]:
+        folder = tmp_path / "damaged"
+        shutil.copytree(first, folder)
+        damage(folder / name)
+        if name.name in {"run.json", "structures.parquet"}:
+            with pytest.raises((DataError, RequestError), match=r"choose another --out|run the same command again"):
+                go_on(folder, 12)
+        else:
+            run = go_on(folder, 12)
+            if not run.finished:
+                run.finish()
+            assert content(folder) == expected, name
+            assert run.repaired or not finished, name
+        shutil.rmtree(folder)
 
 
 def test_crash_before_anything_was_written(
@@ -434,10 +479,10 @@ def test_a_run_of_before_a_field_was_known_goes_on(
     add(run, samples[:5])
     run.pause()
     path = tmp_path / "run" / "run.json"
-    facts = json.loads(path.read_text())
+    facts = read_signed(path, "no run")
     for name in ADDED:
         del facts["request"][name]
-    path.write_text(json.dumps(facts))
+    write_signed(path, facts)
     written(tmp_path / "run", engine, samples)
     assert content(tmp_path / "run") == whole
 
@@ -459,7 +504,7 @@ def test_crash_after_the_mark(tmp_path: Path, engine: Materium, samples: list[Sa
         ("_append_frames", 3, "(self.folder / 'structures.extxyz').open('a').write('3\\nLat')"),
         ("finish", 1, "pass"),
         ("_write_run", 2, "pass"),
-        ("_mend_extxyz", 1, "pass"),
+        ("_restore_texts", 1, "pass"),
         ("_append_frames", 4, "(self.folder / 'refined.extxyz').open('a').write('3\\nLat')"),
     ],
 )
@@ -530,7 +575,7 @@ def test_finished_run_is_left_as_it_is(tmp_path: Path, engine: Materium, samples
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "7", '{"request": {}, "model": "x"}'])
 def test_run_that_cannot_be_read(tmp_path: Path, engine: Materium, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(RequestError, match="choose another --out"):
+    with pytest.raises(DataError, match="choose another --out"):
         opened(tmp_path, engine)
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from materium.errors import CheckpointError
+from materium.io.atomic import write_bytes
 from materium.model.checkpoint import load_checkpoint, save_model
 from materium.model.config import ModelConfig
-from materium.model.folder import CONFIG, WEIGHTS, default_model, write_bytes
+from materium.model.folder import CONFIG, WEIGHTS, default_model
 from materium.model.transformer import Transformer
 from tiny import save_tiny, tiny_model
 

@@ -53,6 +53,7 @@ def complete(
     from materium.generate.complete import Completion
     from materium.generate.engine import load
     from materium.generate.writer import RunFolder
+    from materium.io.lock import hold_folder
     from materium.model.device import resolve_device
 
     crystal = _host(host)
@@ -69,8 +70,9 @@ def complete(
     )
     completion.plan.check()  # before the folder is made: what cannot be completed leaves none
     facts = {"file": host.name, "sha256": _digest(crystal), "add": add, "keep_lattice": keep_lattice}
-    run = RunFolder(out, run_info(completion.request, engine, facts), completion.crystal)
-    write_run(run, lambda: map(run.prepare, completion.samples(run.done, batch_size)), quiet=quiet)
+    with hold_folder(out):
+        run = RunFolder(out, run_info(completion.request, engine, facts), completion.crystal)
+        write_run(run, lambda: map(run.prepare, completion.samples(run.done, batch_size)), quiet=quiet)
 
 
 def _host(path: Path) -> "Crystal":

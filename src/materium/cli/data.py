@@ -2,10 +2,7 @@
 
 import csv
 import re
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import isfinite
@@ -20,6 +17,8 @@ from materium.cli.threads import with_threads
 from materium.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
     from rich.table import Table
 
     from materium.crystal import Crystal
@@ -91,11 +90,12 @@ def convert(
         materium data convert cifs/ crystals.parquet
     """
     from materium.evaluate.predictors import predictor
+    from materium.io.lock import new_target
 
     write = _writer(target)
     predictors = [predictor(name) for name in predict or ()]
     census = Census()
-    with _complete(target) as part:
+    with new_target(target) as part:
         write(part, _labelled(_rows(source, census, "converting", quiet=quiet), predictors))
         if not census.readable:
             raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
@@ -247,28 +247,6 @@ def _rejection_table(census: Census) -> "Table":
 
 def _most_common_reason(census: Census) -> str:
     return next((census.examples[kind] for kind, _ in census.rejected.most_common(1)), "it is empty")
-
-
-@contextmanager
-def _complete(target: Path) -> Iterator[Path]:
-    """Give a path to write to; it takes the name of the target only when all is written, and goes when not."""
-    if target.exists():
-        raise DataError(f"{target} exists and is never overwritten; name another output or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    _remove(part)
-    try:
-        yield part
-        part.rename(target)
-    finally:
-        _remove(part)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _writer(target: Path) -> "Writer":

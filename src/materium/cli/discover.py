@@ -121,6 +121,7 @@ def discover(
     """
     from materium.evaluate.funnel import Judges
     from materium.generate.engine import load
+    from materium.io.lock import hold_folder
     from materium.model.device import resolve_device
 
     limits = Limits(keep, max_hull, screen, fmax, max_steps)
@@ -135,10 +136,11 @@ def discover(
         make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
     judges = Judges.open(potential, reference)
     settings = _settings(request, limits, judges, engine)
-    _open(out, settings)
-    _search(out, judges, limits, batches, bounds, settings, quiet=quiet)
-    _report(out, figures=figures)
-    _print(out, make_console(quiet=quiet))
+    with hold_folder(out):
+        _open(out, settings)
+        _search(out, judges, limits, batches, bounds, settings, quiet=quiet)
+        _report(out, figures=figures)
+        _print(out, make_console(quiet=quiet))
 
 
 def _seconds(text: str) -> float:
@@ -185,25 +187,23 @@ def _settings(request: Request, limits: Limits, judges: "Judges", engine: "Mater
 
 def _open(out: Path, settings: "Facts") -> None:
     """Make the folder, or take one up that the same settings left; anything else is refused."""
-    from materium.evaluate.candidates import replace, write_json
+    from materium.io.atomic import is_empty, write_signed
 
     path = out / SETTINGS
     if path.exists():
         _require_same(path, settings)
-    elif out.is_dir() and any(file.name != f".{SETTINGS}.part" for file in out.iterdir()):
+    elif not is_empty(out):
         raise RequestError(f"{out} is not empty and holds no search; choose another --out")
     else:
-        out.mkdir(parents=True, exist_ok=True)
-        replace(path, lambda part: write_json(part, settings))
+        write_signed(path, settings)
     (out / JOURNALS).mkdir(exist_ok=True)
 
 
 def _require_same(path: Path, settings: "Facts") -> None:
-    try:
-        found = {**ADDED, **json.loads(path.read_text(encoding="utf-8"))}
-        other = sorted(name for name in settings if found[name] != settings[name])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} describes no search ({error!r}); choose another --out") from error
+    from materium.io.atomic import read_signed
+
+    found = {**ADDED, **read_signed(path, "no search")}
+    other = sorted(name for name in settings if found.get(name) != settings[name])
     if other:
         raise RequestError(f"{path.parent} was made with another {', '.join(other)}; choose another --out")
 
@@ -223,11 +223,12 @@ def _search(
 ) -> None:
     """Go on from where the folder stands; one that is finished is only shown."""
     from materium.evaluate.funnel import Funnel
+    from materium.io.atomic import whole
 
     console = make_console(quiet=quiet)
     with _live(quiet=quiet) as (show, tell):
         funnel = Funnel(judges, limits, out / JOURNALS, show, tell)
-        finished = (out / METRICS).exists() and funnel.ended(**bounds) is not None
+        finished = whole(out / METRICS) and funnel.ended(**bounds) is not None
         if not finished:
             (out / METRICS).unlink(missing_ok=True)  # of a search whose budget was smaller
             ended = funnel.run(batches, **bounds)

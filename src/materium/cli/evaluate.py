@@ -81,6 +81,7 @@ def evaluate(
         materium evaluate cifs/ --out judged --skip relax,hull --processes 4
     """
     from materium.evaluate.pipeline import evaluate as judge
+    from materium.io.lock import hold_folder
 
     console = make_console(quiet=quiet)
     settings = Settings(
@@ -94,11 +95,12 @@ def evaluate(
         bond_valence=bond_valence,
     )
     command = shlex.join(["materium", *sys.argv[1:]])
-    with _bars(quiet=quiet) as progress:
-        found = judge(source, out, settings, processes=processes, command=command, progress=progress)
-    if found.reused:
-        console.print(f"{out} is finished already; nothing was written")
-    _report(out, f"Evaluation of {source.name}", found, console, figures=figures)
+    with hold_folder(out):
+        with _bars(quiet=quiet) as progress:
+            found = judge(source, out, settings, processes=processes, command=command, progress=progress)
+        if found.reused:
+            console.print(f"{out} is finished already; nothing was written")
+        _report(out, f"Evaluation of {source.name}", found, console, figures=figures)
     _print(found.metrics, console)
     _print_best(found.rows, console)
     console.print(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ADVICE = {
     errno.ENOSPC: "no space left on the disk; free some, or name another folder",
     errno.EDQUOT: "the disk quota is used up; free some space, or name another folder",
+    errno.EFBIG: "the file may not grow further; raise the limit (ulimit -f), or ask for less",
     errno.EROFS: "the file system is read-only; name another folder",
     errno.EACCES: "permission denied; name a file or folder that you may use",
     errno.EPERM: "operation not permitted; name a file or folder that you may use",

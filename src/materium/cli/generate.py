@@ -164,6 +164,7 @@ def _run(
 ) -> None:
     from materium.generate.engine import load
     from materium.generate.writer import RunFolder
+    from materium.io.lock import hold_folder
     from materium.model.device import resolve_device
 
     engine = load(model, resolve_device(device))
@@ -172,13 +173,14 @@ def _run(
     plan = engine.plan(request)  # first of all: what contradicts itself needs no warnings
     for line in request.warnings(engine.model.config.seen):
         make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
-    run = RunFolder(out, run_info(request, engine, output=output), engine.read, _firsts)
-    workers = engine.processes(request.total - run.done)
-    write_run(run, lambda: engine.made(plan, run.prepare, run.done, batch_size, workers), quiet=quiet)
+    with hold_folder(out):
+        run = RunFolder(out, run_info(request, engine, output=output), engine.read, _firsts)
+        workers = engine.processes(request.total - run.done)
+        write_run(run, lambda: engine.made(plan, run.prepare, run.done, batch_size, workers), quiet=quiet)
 
 
-def _firsts(path: Path, done: int) -> "Firsts":
+def _firsts(path: Path) -> "Firsts":
     """What tells copies; loaded by runs that ask for it alone."""
     from materium.evaluate.firsts import Firsts
 
-    return Firsts(path, done)
+    return Firsts(path)

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command, get_group
 
 import materium
+from materium.cli import interrupts
 from materium.cli.failures import explain_os_error, explain_usage_error, nearest
 from materium.cli.help import SectionedCommand, write_purposes
 from materium.errors import MateriumError
@@ -117,6 +118,8 @@ def keep_examples(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, or those of the process, and return its exit status."""
+    if arguments is None:
+        interrupts.listen()
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -134,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == INTERRUPTED:
-        _complain("stopped; what was finished stays on the disk, and the same command goes on from there")
+        interrupts.say()
+        status = interrupts.status()
     _drop_what_cannot_be_written(sys.stdout)
     return status
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,6 +94,8 @@ def predict(
     """
     from materium.evaluate.prediction import matching
     from materium.generate.engine import load
+    from materium.io.atomic import whole
+    from materium.io.lock import hold_folder
     from materium.model.device import resolve_device
 
     asked = Request(
@@ -106,14 +108,15 @@ def predict(
     inputs = _read(table, limit, quiet=quiet)
     potential = None if relax is None else _potential(relax)
     engine = load(model, resolve_device(device))
-    journal = _open(out, _settings(asked, inputs, engine, potential, max_sites=max_sites, limit=limit))
-    if not (out / "metrics.json").exists():
-        references = _references(inputs, engine, asked, max_sites, quiet=quiet)
-        orders = list(_orders(references, asked))
-        with matching(workers) as match:
-            _write(engine, orders, journal, match, potential, n, quiet=quiet)
-            _finish(out, references, journal, match, max_sites=max_sites, relaxed=relax is not None, quiet=quiet)
-    _show(out, quiet=quiet)
+    with hold_folder(out):
+        journal = _open(out, _settings(asked, inputs, engine, potential, max_sites=max_sites, limit=limit))
+        if not whole(out / "metrics.json"):
+            references = _references(inputs, engine, asked, max_sites, quiet=quiet)
+            orders = list(_orders(references, asked))
+            with matching(workers) as match:
+                _write(engine, orders, journal, match, potential, n, quiet=quiet)
+                _finish(out, references, journal, match, max_sites=max_sites, relaxed=relax is not None, quiet=quiet)
+        _show(out, quiet=quiet)
 
 
 def _read(table: Path, limit: int | None, *, quiet: bool) -> "Inputs":
@@ -160,37 +163,25 @@ def _settings(
 def _open(out: Path, settings: "Facts") -> "Journal":
     """The predictions of a run that was stopped, or of one that begins; another run's folder is refused."""
     from materium.evaluate.stages import Journal
+    from materium.io.atomic import is_empty, write_signed
 
     path = out / SETTINGS
     if path.exists():
         _require_same(path, settings)
-    elif out.is_dir() and any(file.name != f".{SETTINGS}.part" for file in out.iterdir()):
+    elif not is_empty(out):
         raise RequestError(f"{out} is not empty and holds no predictions; choose another --out")
     else:
-        out.mkdir(parents=True, exist_ok=True)
-        _replace(path, lambda part: _write_json(part, settings))
+        write_signed(path, settings)
     return Journal(out / "predictions.jsonl")
 
 
 def _require_same(path: Path, settings: "Facts") -> None:
-    try:
-        found = {**ADDED, **json.loads(path.read_text(encoding="utf-8"))}
-        other = sorted(name for name in settings if found[name] != settings[name])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} describes no predictions ({error!r}); choose another --out") from error
+    from materium.io.atomic import read_signed
+
+    found = {**ADDED, **read_signed(path, "no predictions")}
+    other = sorted(name for name in settings if found.get(name) != settings[name])
     if other:
         raise RequestError(f"{path.parent} was made with another {', '.join(other)}; choose another --out")
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file at once or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)
-
-
-def _write_json(path: Path, facts: "Facts") -> None:
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 # --- what is asked ---
@@ -378,6 +369,7 @@ def _finish(
         samples_schema,
         summary_rows,
     )
+    from materium.io.atomic import digests, read_signed, replacing, write_signed
 
     samples = [row for number in sorted(journal.columns) for row in journal.columns[number]["samples"]]
     crystals = summary_rows(references, samples)
@@ -385,11 +377,12 @@ def _finish(
     unknown = {*too_many, *(() if relaxed else RELAXED)}
     for name, rows, schema in (("rows", samples, samples_schema()), ("crystals", crystals, crystals_schema())):
         table = pa.Table.from_pylist(rows, schema=schema)
-        _replace(out / f"{name}.parquet", lambda part, table=table: pq.write_table(table, part))  # type: ignore[misc]
+        with replacing(out / f"{name}.parquet") as part:
+            pq.write_table(table, part)
     figures = metrics(crystals, [name for name in FIGURES if name not in unknown], max_sites)
-    settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    settings = read_signed(out / SETTINGS, "no predictions")
     facts = {**figures, "left_out": too_many, "definitions": dict(DEFINITIONS), "settings": settings}
-    _replace(out / "metrics.json", lambda part: _write_json(part, facts))
+    write_signed(out / "metrics.json", {**facts, "files": digests(out, ("rows.parquet", "crystals.parquet"))})
 
 
 def _everything(

@@ -79,23 +79,24 @@ def build(
     from materium.evaluate.reference import SHIPPED, load
     from materium.evaluate.reference_build import Options
     from materium.evaluate.reference_build import build as build_reference
+    from materium.io.lock import hold_target
     from materium.relax.adapters import potential as potential_of
 
     if out.exists():
         raise DataError(f"{out} exists and is never overwritten; name another file or remove it")
     options = Options(relax, None if near is None else load(near), fit_rows, max_above, compute, processes)
     title = name or out.stem.removeprefix(SHIPPED)
-    with make_progress(quiet=quiet) as progress:
-        found = build_reference(
-            tables,
-            potential_of(potential),
-            title,
-            options,
-            lambda items, text: progress.track(items, description=text),
-            crystals,
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    found.write(out, crystals)
+    with hold_target(out):
+        with make_progress(quiet=quiet) as progress:
+            found = build_reference(
+                tables,
+                potential_of(potential),
+                title,
+                options,
+                lambda items, text: progress.track(items, description=text),
+                crystals,
+            )
+        found.write(out, crystals)
     _show(found, quiet=quiet)
 
 

@@ -1,6 +1,7 @@
 """`materium report`: what came of a run, measured against what was asked for, on one page."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,12 +33,15 @@ def report(
 
         materium report runs/wide --predict
     """
-    facts, records = _read(run)
-    names = _names(records, predict=predict)
-    with make_progress(quiet=quiet) as progress:
-        rows = _rows(records, names, progress)
-        progress.add_task("drawing", total=None)
-        _write(run, facts, records, rows, names, figures=figures)
+    from materium.io.lock import hold_folder
+
+    with hold_folder(run) if run.is_dir() else nullcontext():
+        facts, records = _read(run)
+        names = _names(records, predict=predict)
+        with make_progress(quiet=quiet) as progress:
+            rows = _rows(records, names, progress)
+            progress.add_task("drawing", total=None)
+            _write(run, facts, records, rows, names, figures=figures)
     make_console(quiet=quiet).print(f"{run / 'report.html'} shows {len(rows)} crystals")
 
 
@@ -65,13 +69,19 @@ def _read(run: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Facts and rows of a run, the targets read."""
     import pyarrow.parquet as pq
 
+    from materium.io.atomic import damaged, read_signed
+
     table = run / "structures.parquet"
     if not table.exists():
         raise DataError(f"{run} holds no finished run ({table.name} is missing); let 'materium generate' end first")
+    noted = read_signed(run / "run.json", "no run")
+    if not noted["finished"]:
+        raise DataError(f"{run} holds no finished run; let 'materium generate' end first")
+    if damaged(run, {table.name: noted["files"][table.name]}):
+        raise DataError(f"{table} is damaged; remove {run} and run the command in its run.json again")
     records = pq.read_table(table).to_pylist()
     for record in records:
         record["targets"] = json.loads(record["targets"])
-    noted = json.loads((run / "run.json").read_text(encoding="utf-8"))
     facts = {"command": noted["command"], "model": noted["model"], "seed": str(noted["request"]["seed"])}
     return {**facts, "guidance": str(noted["request"]["guidance"])}, records
 

@@ -38,6 +38,8 @@ def run_info(
 def write_run(run: "RunFolder", batches: Callable[[], "Iterable[list[Prepared]]"], *, quiet: bool) -> None:
     """Write a run to its end, from where it stands, and print what it holds; a finished one is only printed."""
     console = make_console(quiet=quiet)
+    for line in run.repaired:
+        make_console(stderr=True).print(f"warning: {line}", soft_wrap=True)
     if run.finished:
         console.print(f"{run.folder} is finished already; nothing was written")
     else:

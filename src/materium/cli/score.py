@@ -63,6 +63,7 @@ def score(
     """
     from materium.generate.engine import load
     from materium.generate.scoring import check
+    from materium.io.lock import hold_folder
     from materium.model.device import resolve_device
 
     request = Request(
@@ -72,17 +73,17 @@ def score(
         lattice_first=lattice_first,
     )
     check(request, draws)
-    if (out / "rows.parquet").exists():
-        raise DataError(f"{out / 'rows.parquet'} is there already; choose another --out")
-    engine = load(model, resolve_device(device))
-    for line in request.warnings(engine.model.config.seen):
-        make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
-    out.mkdir(parents=True, exist_ok=True)  # before the work: a folder that takes no files is seen at once
-    with make_progress(quiet=quiet) as progress:
-        scored = _scored(engine, sources, request, draws)
-        rows = list(progress.track(scored, total=count_rows(sources), description="scoring"))
-    metrics = _metrics(rows, draws)
-    _write(out, rows, metrics, request)
+    with hold_folder(out):  # before the work: a folder that takes no files is seen at once
+        if (out / "rows.parquet").exists():
+            raise DataError(f"{out / 'rows.parquet'} is there already; choose another --out")
+        engine = load(model, resolve_device(device))
+        for line in request.warnings(engine.model.config.seen):
+            make_console(quiet=quiet, stderr=True).print(f"warning: {line}")
+        with make_progress(quiet=quiet) as progress:
+            scored = _scored(engine, sources, request, draws)
+            rows = list(progress.track(scored, total=count_rows(sources), description="scoring"))
+        metrics = _metrics(rows, draws)
+        _write(out, rows, metrics, request)
     console = make_console(quiet=quiet)
     console.print(make_table(("", "result"), ((name, _short(value)) for name, value in metrics.items())))
 
@@ -161,9 +162,12 @@ def _write(out: Path, rows: "list[Facts]", metrics: dict[str, float | None], req
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from materium.io.atomic import replacing, write_bytes
+
     asked = {name: request.to_dict()[name] for name in ("conditions", "order", "lattice_first", "seed")}
-    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), out / "rows.parquet")
-    (out / "metrics.json").write_text(json.dumps({**metrics, **asked}, indent=1) + "\n", encoding="utf-8")
+    write_bytes(out / "metrics.json", (json.dumps({**metrics, **asked}, indent=1) + "\n").encode())
+    with replacing(out / "rows.parquet") as part:  # last: it says that all is there
+        pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), part)
 
 
 def _schema() -> "pa.Schema":

@@ -2,13 +2,13 @@
 
 import secrets
 import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from materium.cli.console import make_console
+from materium.cli.interrupts import left_to_others
 from materium.cli.options import ModelOption, QuietOption
 from materium.cli.threads import with_threads
 from materium.errors import MateriumError
@@ -60,7 +60,7 @@ def serve(
     with listener:
         address = _address(listener, host, access.token)
         make_console(quiet=quiet).print(f"Materium is at {address} (Ctrl-C ends it)", soft_wrap=True)
-        with suppress(KeyboardInterrupt):  # the usual way to end it
+        with left_to_others("stopped; jobs that were not done are lost"):  # the server lets connections end
             Server(create_app(model=model, access=access)).run(sockets=[listener])
 
 

@@ -71,6 +71,7 @@ def train(
 
         materium train data/mine --out runs/mine --epochs 20
     """
+    from materium.io.lock import hold_folder
     from materium.model.config import ModelConfig
     from materium.model.device import resolve_device
     from materium.train.loop import Run
@@ -98,12 +99,13 @@ def train(
         mix=mix,
     )
     model = ModelConfig.preset(preset, **({} if dropout is None else {"dropout": dropout}))
-    run = Run(data, out, model, config, resolve_device(device), initial=initial, events=tensorboard)
     console = make_console(quiet=quiet)
-    console.print(
-        f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
-    )
-    figures = _fit(run, quiet=quiet)
+    with hold_folder(out):
+        run = Run(data, out, model, config, resolve_device(device), initial=initial, events=tensorboard)
+        console.print(
+            f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
+        )
+        figures = _fit(run, quiet=quiet)
     console.print(make_table(("validation", "", "meaning"), _shown(figures)))
     console.print(f"model in {out}; try: materium generate --model {out} --out runs/mine")
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import ceil, floor
-from multiprocessing import get_context
-from signal import SIG_IGN, SIGINT, signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +19,9 @@ import numpy as np
 from materium import oxidation
 from materium.data.shard import Shard, write_shard
 from materium.errors import DataError, MateriumError
+from materium.io.atomic import write_json
+from materium.io.lock import hold_folder
+from materium.processes import Pool
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
 from materium.tokens.tokenizer import Parts, Tokenizer, TokenizerConfig
@@ -118,9 +118,19 @@ def prepare(
         If a source cannot be read, no row is left, or `out` holds shards of other sources or settings.
     """
     identity = _identity(sources, config)
-    found = _existing(out, identity)
-    if found is not None:
-        return found
+    with hold_folder(out):
+        return _existing(out, identity) or _made(sources, out, config, identity, workers, progress)
+
+
+def _made(  # noqa: PLR0913, PLR0917 - what `prepare` got
+    sources: dict[str, Path],
+    out: Path,
+    config: PrepareConfig,
+    identity: str,
+    workers: int,
+    progress: Callable[[int, int | None], None] | None,
+) -> dict[str, Any]:
+    """Read, filter and write everything; the manifest comes last."""
     rows = {split: list(_prepared(path, config, workers, progress)) for split, path in sources.items()}
     rows = _with_splits(rows, config)
     tokenizer = Tokenizer(_tokenizer_config(rows["train"], config))
@@ -135,7 +145,7 @@ def prepare(
         "fingerprint": tokenizer.config.fingerprint,
         "splits": counts,
     }
-    _write_json(out / "manifest.json", manifest)
+    write_json(out / "manifest.json", manifest)
     return read_manifest(out)
 
 
@@ -248,18 +258,14 @@ def _mapped(chunks: Iterable[tuple[Row, ...]], config: PrepareConfig, workers: i
     if workers <= 1:
         yield from (_prepare_chunk(chunk, config) for chunk in chunks)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=signal, initargs=(SIGINT, SIG_IGN)) as pool:
-        waiting = []  # workers leave Ctrl-C to this process, which then waits for what they have in hand
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_prepare_chunk, chunk, config))
-                if len(waiting) > 2 * workers:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with Pool(workers) as pool:
+        waiting = []
+        for chunk in chunks:
+            waiting.append(pool.submit(_prepare_chunk, chunk, config))
+            if len(waiting) > 2 * workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
 
 
 def _with_splits(rows: dict[str, list[Prepared]], config: PrepareConfig) -> dict[str, list[Prepared]]:
@@ -370,9 +376,3 @@ def _existing(out: Path, identity: str) -> dict[str, Any] | None:
     if manifest.get("identity") != identity:
         raise DataError(f"{out} holds shards of other sources or settings; choose another --out or remove it")
     return manifest
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)

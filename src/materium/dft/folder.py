@@ -6,17 +6,16 @@ It gets its name only when it is whole; what stops on the way leaves nothing beh
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from materium.dft.guide import GUIDE, guide
 from materium.dft.quantum_espresso import PSEUDO_FOLDER
 from materium.errors import DataError, MateriumError
+from materium.io.lock import new_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from materium.crystal import Crystal
@@ -51,7 +50,8 @@ def export(rows: Iterable[tuple[str, Row]], out: Path, plan: Plan) -> list[Facts
     DataError
         If `out` exists, there are no rows, or none of them can be handed over.
     """
-    with _complete(out) as folder:
+    with new_target(out) as folder:
+        folder.mkdir()
         taken = Counter(RESERVED)
         facts = [_export_row(source, row, folder, plan, taken) for source, row in rows]
         _check(facts)
@@ -115,18 +115,3 @@ def _write_table(facts: list[Facts], path: Path) -> None:
     types = {"id": text, "source": text, "folder": text, "formula": text, "num_sites": pa.int64()}
     types |= {"volume": pa.float64(), "pseudos": pa.map_(text, text), "notes": pa.list_(text), "reason": text}
     pq.write_table(pa.Table.from_pylist(facts, schema=pa.schema(types)), path)
-
-
-@contextmanager
-def _complete(out: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes the name `out` when all is written, and goes when not."""
-    if out.exists():
-        raise DataError(f"{out} is there already and is never overwritten; choose another --out")
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # what a kill left
-    part.mkdir(parents=True)
-    try:
-        yield part
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -14,10 +14,11 @@ from materium.evaluate.hull import UNSUPPORTED
 from materium.evaluate.measure import MEASURES
 from materium.evaluate.novelty import SAME
 from materium.evaluate.verdicts import plain
+from materium.io.atomic import digests, replacing, write_signed
 from materium.wyckoff import to_cif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
+FILES = ("rows.parquet", "candidates.parquet", "candidates.csv", "candidates.extxyz", "cif")
+"""What a search writes beside `metrics.json`, which has their digests."""
 TIES = 0.001
 """eV/atom; heights above the hull are ranked in steps of it, for smaller differences say nothing of a crystal."""
 IN_CSV = (
@@ -227,23 +230,14 @@ def write(out: Path, rows: Sequence[Row], found: Sequence[Row], facts: Mapping[s
 
     for name, content in (("rows", rows), ("candidates", found)):
         table = pa.Table.from_pylist([dict(row) for row in content], schema=schema(ranked=name == "candidates"))
-        replace(out / f"{name}.parquet", lambda part, table=table: pq.write_table(table, part))  # type: ignore[misc]
-    replace(out / "candidates.csv", lambda part: _write_csv(part, found))
-    replace(out / "candidates.extxyz", lambda part: _write_extxyz(part, found))
+        with replacing(out / f"{name}.parquet") as part:
+            pq.write_table(table, part)
+    with replacing(out / "candidates.csv") as part:
+        _write_csv(part, found)
+    with replacing(out / "candidates.extxyz") as part:
+        _write_extxyz(part, found)
     _write_cifs(out, found)
-    replace(out / "metrics.json", lambda part: write_json(part, facts))
-
-
-def replace(path: Path, write_into: Callable[[Path], None]) -> None:
-    """Write a file at once or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    write_into(part)
-    part.replace(path)
-
-
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write JSON; what is not finite is refused."""
-    path.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_signed(out / "metrics.json", {**facts, "files": digests(out, FILES)})
 
 
 def _write_csv(path: Path, found: Sequence[Row]) -> None:

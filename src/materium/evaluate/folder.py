@@ -6,10 +6,12 @@ import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from materium.errors import MateriumError
 from materium.evaluate.lemat import made_crystal, write_lemat
+from materium.io.atomic import damaged, digests, is_empty, read_signed, replacing, write_json, write_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MARK = "evaluation.json"
+FILES = ("rows.parquet", "metrics.json", "lemat.csv", "relaxed.extxyz")
+"""Whose digests the mark of a finished evaluation has."""
 PACKAGES = ("materium", "numpy", "moyopy", "pymatgen-core", "torch")
 """Their versions are noted."""
 INFO = ("id", "formula", "energy", "energy_above_hull", "unsupported", "relax_status", "sun", "msun")
@@ -70,13 +74,14 @@ class Folder:
         """Write the results, each whole or not at all, and mark the evaluation as finished."""
         import pyarrow.parquet as pq
 
-        temporary = self.path / "rows.part"
-        pq.write_table(to_table(rows), temporary)
-        temporary.replace(self.path / "rows.parquet")
-        _write_json(self.path / "metrics.json", metrics)
-        write_lemat(self.path / "lemat.csv", rows)
-        _write_relaxed(self.path / "relaxed.extxyz", rows)
-        self._mark(finished=True)
+        with replacing(self.path / "rows.parquet") as part:
+            pq.write_table(to_table(rows), part)
+        write_json(self.path / "metrics.json", metrics)
+        with replacing(self.path / "lemat.csv") as part:
+            write_lemat(part, rows)
+        with replacing(self.path / "relaxed.extxyz") as part:
+            _write_relaxed(part, rows)
+        self._mark(finished=True, files=digests(self.path, FILES))
         self.finished = True
         shutil.rmtree(self.parts)
 
@@ -84,25 +89,24 @@ class Folder:
         """Whether the folder holds this evaluation, finished."""
         mark = self.path / MARK
         if not mark.exists():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.path.exists() and not (self.path.is_dir() and is_empty(self.path)):
                 raise MateriumError(f"{self.path} is not empty and holds no evaluation; choose another --out")
             return False
-        try:
-            found = json.loads(mark.read_text(encoding="utf-8"))
-            same, finished = found["identity"], bool(found["finished"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MateriumError(f"{mark} describes no evaluation ({error}); choose another --out") from error
+        found = read_signed(mark, "no evaluation")
+        same, finished = found["identity"], bool(found["finished"])
         if same != json.loads(json.dumps(self.identity)):
             changed = [name for name in self.identity if same.get(name) != self.identity[name]]
             raise MateriumError(
                 f"{self.path} holds an evaluation with another {' and '.join(changed)}; choose another --out"
             )
+        if lost := damaged(self.path, found["files"]):
+            raise MateriumError(f"{self.path / lost[0]} is damaged or missing; remove {self.path} and evaluate again")
         return finished
 
-    def _mark(self, *, finished: bool) -> None:
+    def _mark(self, *, finished: bool, files: Mapping[str, str] = MappingProxyType({})) -> None:
         versions = {name: version(name) for name in PACKAGES}
         facts = {"identity": self.identity, "command": self.command, "versions": versions, "finished": finished}
-        _write_json(self.path / MARK, facts)
+        write_signed(self.path / MARK, {**facts, "files": dict(files)})
 
 
 def _check_outside(path: Path, source: object) -> None:
@@ -110,12 +114,6 @@ def _check_outside(path: Path, source: object) -> None:
         return
     if Path(source).resolve() in (path.resolve(), *path.resolve().parents):
         raise MateriumError(f"{path} lies in {source}, which is read as a whole; choose an --out beside it")
-
-
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _write_relaxed(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

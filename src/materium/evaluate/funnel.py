@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from materium import convert
-from materium.errors import MateriumError
+from materium.errors import DataError, MateriumError
 from materium.evaluate import verdicts
 from materium.evaluate.hull import Hull, too_deep
 from materium.evaluate.lemat import made_crystal
@@ -189,6 +189,7 @@ class Funnel:
         self._made, self._relaxed, self._clock = (
             Journal(None if folder is None else folder / f"{name}.jsonl") for name in names
         )
+        self._check_journals(folder)
         self._since, self._deadline = time.monotonic(), np.inf
         self._remember()
 
@@ -202,6 +203,15 @@ class Funnel:
             row = self._row(place)
             if row.get("unique_relaxed"):
                 self._firsts_relaxed.add(row["id"], relaxed_crystal(row))
+
+    def _check_journals(self, folder: Path | None) -> None:
+        """Refuse journals of which parts are lost: which crystal is the first of equals follows from their order."""
+        journals, steps = (self._made, self._relaxed, self._clock), self._made.lines + self._relaxed.lines
+        known = self._relaxed.columns.keys() <= self._made.columns.keys()
+        if any(one.damaged for one in journals) or not known or not 0 <= steps - self._clock.lines <= 1:
+            raise DataError(f"{folder} is damaged: steps of the search are lost; remove {folder and folder.parent}")
+        if steps > self._clock.lines:  # it was killed before the time of its last step was noted
+            self._clock.add({len(self._clock.columns): {"seconds": 0.0}})
 
     @property
     def rows(self) -> list[Row]:

@@ -6,6 +6,7 @@ disk chunk by chunk, so that the same call goes on where a stopped one stood.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from materium.evaluate.stages import Journal, Stage, run
 from materium.evaluate.summary import summarise
 from materium.evaluate.summary import verdicts as final_verdicts
 from materium.evaluate.tools import Tools
+from materium.io.lock import hold_folder
 from materium.relax.relaxer import FMAX, MAX_STEPS
 
 if TYPE_CHECKING:
@@ -156,16 +158,17 @@ def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
     inputs = read_inputs(source, chosen.n_asked)
     asked = check_asked(chosen.n_asked, len(inputs.rows))
     tools = Tools.open(chosen)
-    place = None if out is None else results.Folder(Path(out), _identity(inputs, chosen, tools), command, source)
-    if place is not None and place.finished:
-        return Evaluation(place.rows(), place.metrics(), reused=True)
-    runner = _Runner(place, processes if isinstance(chosen.potential, str) else 1, progress, stop)
-    rows = _judge(inputs, chosen, tools, runner)
-    metrics = {**_provenance(inputs, chosen, tools, asked), **summarise(rows, asked, _missing(chosen))}
-    metrics["distributions"] = tools.distributions(rows)
-    if place is not None:
-        place.finish(rows, metrics)
-    return Evaluation(rows, metrics)
+    with nullcontext() if out is None else hold_folder(Path(out)):
+        place = None if out is None else results.Folder(Path(out), _identity(inputs, chosen, tools), command, source)
+        if place is not None and place.finished:
+            return Evaluation(place.rows(), place.metrics(), reused=True)
+        runner = _Runner(place, processes if isinstance(chosen.potential, str) else 1, progress, stop)
+        rows = _judge(inputs, chosen, tools, runner)
+        metrics = {**_provenance(inputs, chosen, tools, asked), **summarise(rows, asked, _missing(chosen))}
+        metrics["distributions"] = tools.distributions(rows)
+        if place is not None:
+            place.finish(rows, metrics)
+        return Evaluation(rows, metrics)
 
 
 class _Runner:

@@ -17,12 +17,9 @@ crystal without a match counting as far as a match may be, 0.5.
 from __future__ import annotations
 
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
-from signal import SIG_IGN, SIGINT, signal
 from typing import TYPE_CHECKING, Any
 
 from materium import convert
@@ -30,6 +27,7 @@ from materium.crystal import Crystal
 from materium.errors import CrystalError
 from materium.evaluate.adherence import Share
 from materium.io.matching import unskewed
+from materium.processes import Pool
 from materium.symmetry import canonical
 
 if TYPE_CHECKING:
@@ -180,11 +178,8 @@ def matching(workers: int = 1) -> Iterator[Match]:
     if workers <= 1:
         yield lambda tasks: map(_distances, tasks)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN)) as pool:
-        try:
-            yield lambda tasks: pool.map(_distances, tasks)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with Pool(workers) as pool:
+        yield lambda tasks: pool.map(_distances, tasks)
 
 
 def summary_rows(references: Sequence[Reference], samples: Iterable[Facts]) -> list[Facts]:

@@ -27,6 +27,7 @@ from materium.evaluate.classes import Rarity
 from materium.evaluate.fingerprint import Fingerprint
 from materium.evaluate.hull import Entry, fractions, system_of
 from materium.evaluate.novelty import Known
+from materium.io.lock import new_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -352,19 +353,18 @@ def _write(target: Path, table: pa.Table, facts: Mapping[bytes, str]) -> None:
     """Write a table so that it is there only when it is whole."""
     import pyarrow.parquet as pq
 
-    part = target.with_name(f".{target.name}.part")
     encodings = dict.fromkeys(("amds.list.element", "volumes", "energies"), "BYTE_STREAM_SPLIT")  # a third less
     text = [name for name in TEXTS if name in table.column_names]
     own = {name: way for name, way in encodings.items() if name.partition(".")[0] in table.column_names}
-    pq.write_table(
-        table.replace_schema_metadata(dict(facts)),
-        part,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=text,
-        column_encoding=own,
-    )
-    part.rename(target)
+    with new_target(target) as part:
+        pq.write_table(
+            table.replace_schema_metadata(dict(facts)),
+            part,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=text,
+            column_encoding=own,
+        )
 
 
 def _arrow(columns: Columns) -> pa.Table:

@@ -6,17 +6,19 @@ stood and ends with the same columns, whatever the number of processes.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from materium.errors import DataError
+from materium.io.atomic import write_bytes
+from materium.processes import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     Job = tuple[int, ...]
     """Indices of rows that are worked on together."""
 
+CHECKSUM_DIGITS = 16
+OPENING = CHECKSUM_DIGITS + len('["", ')
+"""Bytes of a line before its columns."""
 DIED = "the process that worked on it died"
 
 
@@ -58,28 +63,38 @@ class Stage:
 
 
 class Journal:
-    """The columns of a stage as they come: a JSON line for every chunk, flushed to the disk before it counts."""
+    """The columns of a stage as they come: a JSON line for every chunk, flushed to the disk before it counts.
+
+    A line is `["CHECKSUM", {"INDEX": COLUMNS, ...}]`. What comes before the first line that was cut short or damaged is
+    kept, as after an earlier stop; the file is cut there, and the rest done again.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        """Take up what a stopped run left at `path`, a line that was cut short dropped; None keeps all in memory."""
+        """Take up what a stopped run left at `path`; None keeps all in memory."""
         self.path = path
         self.columns: dict[int, Columns] = {}
+        self.lines = 0
+        """How many chunks there are."""
+        self.damaged = False
+        """Whether whole lines were lost, which a stop alone does not do."""
         if path is not None and path.exists():
-            for line in _whole_lines(path):
-                self._take(json.loads(line))
+            self._take_up(path)
 
     @property
     def suspect(self) -> Job | None:
         """The job that a run of one process was at when it ended: one of its crystals may have killed it."""
         mark = self._mark
-        return tuple(json.loads(mark.read_text(encoding="utf-8"))) if mark is not None and mark.exists() else None
+        if mark is None or not mark.exists():
+            return None
+        try:
+            return tuple(json.loads(mark.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError):  # damaged: then nothing is suspected
+            return None
 
     def begin(self, job: Job) -> None:
         """Note what is worked on from now until `add`."""
         if self._mark is not None:
-            part = self._mark.with_suffix(".part")
-            part.write_text(json.dumps(job), encoding="utf-8")
-            part.replace(self._mark)
+            write_bytes(self._mark, json.dumps(job).encode())
 
     @property
     def _mark(self) -> Path | None:
@@ -89,8 +104,8 @@ class Journal:
         """Append the columns of some rows, by index, as one line."""
         line = json.dumps({str(index): columns for index, columns in found.items()}, allow_nan=False)
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with self.path.open("ab") as file:
+                file.write(_signed(line.encode()))
                 file.flush()
                 os.fsync(file.fileno())
         if self._mark is not None:
@@ -99,6 +114,19 @@ class Journal:
 
     def _take(self, line: Mapping[str, Columns]) -> None:
         self.columns |= {int(index): columns for index, columns in line.items()}
+        self.lines += 1
+
+    def _take_up(self, path: Path) -> None:
+        content, kept = path.read_bytes(), 0
+        for line in content.splitlines(keepends=True):
+            body = line[OPENING:-2]
+            if line != _signed(body):
+                self.damaged = line.endswith(b"\n") or kept + len(line) < len(content)
+                with path.open("r+b") as file:
+                    file.truncate(kept)
+                return
+            self._take(json.loads(body))
+            kept += len(line)
 
 
 def run(  # noqa: PLR0913 - all but the first three have a use in every run
@@ -192,14 +220,9 @@ def _salvaged(stage: Stage, items: list[Item]) -> list[Columns]:
 
 
 @contextmanager
-def _pool(stage: Stage, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that were started afresh: a fork of one that has run torch may hang."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_prepare, initargs=(stage.work,)) as pool:
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _pool(stage: Stage, processes: int) -> Iterator[Pool]:
+    with Pool(processes, _prepare, (stage.work,)) as pool:
+        yield pool
 
 
 _WORKER: dict[str, Work] = {}
@@ -218,11 +241,6 @@ def _work(items: Sequence[Item]) -> list[Columns]:
     return _WORKER["work"](items)
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end; what comes after the last end is cut off on the disk too."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return content[:whole].splitlines()
+def _signed(body: bytes) -> bytes:
+    """A line of a journal."""
+    return b'["%s", %s]\n' % (hashlib.sha256(body).hexdigest()[:CHECKSUM_DIGITS].encode(), body)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import torch
 
 from materium.errors import MateriumError
+from materium.processes import begin_worker, blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +72,8 @@ class Worker(Generic[Written]):
         context = multiprocessing.get_context("fork")
         self.end, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(write, theirs, self.end), daemon=True)
-        self.process.start()
+        with blocked(signal.SIGINT, signal.SIGTERM):
+            self.process.start()
         theirs.close()
 
     def begin(self, indices: range) -> None:
@@ -101,7 +103,7 @@ class Worker(Generic[Written]):
 def _serve(write: Callable[[range], object], end: Connection, other: Connection) -> None:
     """Write what is asked for, on one thread, until nobody asks any more."""
     other.close()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the terminal's Ctrl-C comes here too, and its trace tells nothing
+    begin_worker()
     torch.set_num_threads(1)
     with suppress(EOFError, BrokenPipeError):
         while True:

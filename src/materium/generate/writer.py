@@ -1,15 +1,16 @@
 """Run folders: results are appended as they come, a stopped run goes on, and a finished one is never overwritten.
 
-Each batch becomes one Parquet file in `parts/`, written at once or not at all: that is the journal. CIFs come before,
-and are written anew with their batch after a crash. The extxyz files follow it; what a crash left half-written there is
-cut off and written again from the journal. A run that symmetrises has, beside `cif/` and `structures.extxyz`, the
-refined crystals in `refined/` and `refined.extxyz`, under the same ids. Nothing is held in memory but the batch in
-hand, so that a run may be as long as the disk is large.
+Each batch becomes one Parquet file in `parts/`, written at once or not at all, with its checksum in its name: that is
+the journal. What a crash or a bad disk did to a part is found when a run goes on, and the structures from there on are
+generated again, which depend on their numbers alone. CIFs, extxyz files and the index that tells copies follow from the
+parts, and are held to them. A finished run has the digests of its files in `run.json`. A run that symmetrises has,
+beside `cif/` and `structures.extxyz`, the refined crystals in `refined/` and `refined.extxyz`, under the same ids.
+Nothing is held in memory but the batch in hand, so that a run may be as long as the disk is large.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 import time
 from collections import Counter
@@ -17,10 +18,11 @@ from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol
 
-from materium.errors import RequestError
+from materium.errors import DataError, RequestError
 from materium.generate.request import ADDED
 from materium.generate.rows import crystal_of, identity, make_row, schema, table_of
 from materium.generate.workers import load_first
+from materium.io.atomic import damaged, digest, digests, is_empty, read_signed, replacing, write_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
     from materium.generate.decoding import Sample
     from materium.generate.request import Request
 
-RUN_PART = "run.part"
 WRITERS = ("pymatgen.core",)
 """What `materium.convert` imports when the first crystal is written."""
 FIRSTS = "firsts.sqlite"
+TABLE = "structures.parquet"
+CHECKSUM_DIGITS = 16
+"""Of the sha256 of a part, hexadecimal, in its name."""
 ROW_GROUP = 8192
 """Rows that are joined, and held, at once; tables of more but smaller groups are slow to read."""
 _FACTS = ("id", "seed", "request", "targets", "formula")
@@ -96,8 +100,8 @@ class Uniques(Protocol):
     def add(self, crystal: Crystal, number: int) -> int | None:
         """Return the number of the first crystal that this one is a copy of, or None if it is the first itself."""
 
-    def save(self) -> None:
-        """Make what was added last, before the rows of the same crystals are safe."""
+    def restore(self, crystal: Crystal, number: int) -> None:
+        """Take a crystal that is known to be the first of its kind; numbers only grow."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -137,7 +141,7 @@ class RunFolder:
         folder: Path,
         info: RunInfo,
         read: Callable[[Sample], Crystal],
-        uniques: Callable[[Path, int], Uniques] | None = None,
+        uniques: Callable[[Path], Uniques] | None = None,
     ) -> None:
         """Make the folder, or take one up that was left by the same request.
 
@@ -146,8 +150,7 @@ class RunFolder:
         read
             Gives the crystal of a sentence.
         uniques
-            Opens what tells copies, from its file and the number of structures that are safe; for a run of which
-            `info.unique` is true.
+            Makes what tells copies, in a file that is written anew; for a run of which `info.unique` is true.
 
         Raises
         ------
@@ -161,8 +164,11 @@ class RunFolder:
         found = self._found()
         self.finished: bool = found["finished"] if found else False
         self.seconds: float = found["seconds"] if found else 0.0
-        if self.finished:
+        self.repaired: list[str] = []
+        """What was damaged, and is written anew: one line each."""
+        if found is not None and self.finished:
             shutil.rmtree(self.parts, ignore_errors=True)  # a kill between the mark and the clean-up leaves them
+            self._check_finished(found["files"])
             return
         folder.mkdir(parents=True, exist_ok=True)
         if found is None:
@@ -172,14 +178,19 @@ class RunFolder:
         for view in self.views:
             (folder / view.cifs).mkdir(exist_ok=True)
         self.parts.mkdir(exist_ok=True)
-        self._mend_extxyz()
-        self._uniques = uniques(self.parts / FIRSTS, self.done) if uniques and info.unique else None
+        self._drop_damaged_parts()
+        self._restore_texts(_read(path) for path in self._part_files())
+        self._uniques = uniques(self.parts / FIRSTS) if uniques and info.unique else None
+        if self._uniques is not None:
+            for row in self._rows():
+                if row["valid"] and row["copy_of"] is None:
+                    self._uniques.restore(crystal_of(row), row["index"])
         self._since = time.monotonic()
 
     @property
     def done(self) -> int:
         """How many structures are safe on the disk."""
-        return sum(int(path.stem.split("-")[1]) for path in self._part_files())
+        return sum(map(_count, self._part_files()))
 
     def prepare(self, samples: Sequence[Sample]) -> list[Prepared]:
         """Judge samples and put them into words, in the process that made them.
@@ -194,15 +205,14 @@ class RunFolder:
         import pyarrow.parquet as pq
 
         rows = [self._marked(one) for one in batch]
-        if self._uniques is not None:
-            self._uniques.save()
         shown = [{} if row["copy_of"] is not None else one.texts for one, row in zip(batch, rows, strict=True)]
         for row, texts in zip(rows, shown, strict=True):
             self._write_cifs(row["id"], texts)
         name = f"{batch[0].sample.index:09d}-{len(batch)}"
-        temporary = self.parts / f"{name}.part"
-        pq.write_table(table_of(rows), temporary)
-        temporary.replace(self.parts / f"{name}.parquet")
+        with replacing(self.parts / name) as part:
+            pq.write_table(table_of(rows), part)
+            checksum = digest(part)[:CHECKSUM_DIGITS]
+        (self.parts / name).rename(self.parts / f"{name}-{checksum}.parquet")
         for view in self.views:
             self._append_frames(view, (texts[view.cifs][1] for texts in shown if view.cifs in texts))
 
@@ -210,11 +220,9 @@ class RunFolder:
         """Join the parts into `structures.parquet` and mark the run as finished."""
         import pyarrow.parquet as pq
 
-        temporary = self.folder / "structures.part"
-        with pq.ParquetWriter(temporary, schema()) as file:
+        with replacing(self.folder / TABLE) as part, pq.ParquetWriter(part, schema()) as file:
             for table in self._joined():
                 file.write_table(table)
-        temporary.replace(self.folder / "structures.parquet")
         self._close()
         self._note_time()
         self._write_run(finished=True)
@@ -258,7 +266,7 @@ class RunFolder:
         columns = ["valid", "formula", "num_sites", "symmetrized", "copy_of"]
         tally: Counter[str] = Counter()
         formulas: set[str] = set()
-        with pq.ParquetFile(self.folder / "structures.parquet") as file:
+        with pq.ParquetFile(self.folder / TABLE) as file:
             for batch in file.iter_batches(columns=[name for name in columns if name in file.schema_arrow.names]):
                 for row in batch.to_pylist():
                     formulas.add(row["formula"])
@@ -282,42 +290,38 @@ class RunFolder:
     def _found(self) -> dict[str, Any] | None:
         path = self.folder / "run.json"
         if not path.exists():
-            if self.folder.is_dir() and any(file.name != RUN_PART for file in self.folder.iterdir()):
+            if self.folder.is_dir() and not is_empty(self.folder):
                 raise RequestError(f"{self.folder} is not empty and holds no run; choose another --out")
             return None
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            found = {"output": [], **found}  # runs of before the choice wrote everything
-            found["request"] = {**ADDED, **found["request"]}
-            same = all(found[name] == value for name, value in self.info.identity.items())
-            found = {**found, "finished": bool(found["finished"]), "seconds": float(found["seconds"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise RequestError(f"{path} describes no run ({error}); choose another --out") from error
-        if not same:
+        found = {"output": [], **read_signed(path, "no run")}  # runs of before the choice wrote everything
+        found["request"] = {**ADDED, **found["request"]}
+        if not all(found[name] == value for name, value in self.info.identity.items()):
             state = "a finished" if found["finished"] else "an unfinished"
             raise RequestError(f"{self.folder} holds {state} run with other settings; choose another --out")
         return found
 
     def _write_run(self, *, finished: bool) -> None:
         facts = {**self.info.identity, "command": self.info.command, "versions": self.info.versions}
-        data = {**facts, "seconds": round(self.seconds, 3), "finished": finished}
-        temporary = self.folder / RUN_PART
-        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self.folder / "run.json")
+        written = [TABLE, *(name for view in self.views for name in (view.cifs, view.frames))] if finished else []
+        state = {"seconds": round(self.seconds, 3), "finished": finished, "files": digests(self.folder, written)}
+        write_signed(self.folder / "run.json", {**facts, **state})
 
     def _prepared(self, sample: Sample) -> Prepared:
-        from materium.wyckoff import to_cif
-
         crystal = self.read(sample)
         row = make_row(sample, crystal, self.info.request, space_groups=not self.info.no_space_groups)
-        # A completion stays in the cell of its host; where atoms overlap, moyo may take two of them for one.
-        p1 = self.info.p1 or self.info.no_space_groups or bool(self.info.host) or not row["valid"]
         texts: dict[str, tuple[str | None, str]] = {}
         for view in self.views:
             if record := view.record(row):
                 shown = crystal if record is row else crystal_of(record)
-                texts[view.cifs] = to_cif(shown, row["id"], p1=p1), _frame(view, row, shown)
+                texts[view.cifs] = self._cif(row, shown), _frame(view, row, shown)
         return Prepared(sample, row, texts)
+
+    def _cif(self, row: Mapping[str, Any], crystal: Crystal) -> str:
+        from materium.wyckoff import to_cif
+
+        # A completion stays in the cell of its host; where atoms overlap, moyo may take two of them for one.
+        p1 = self.info.p1 or self.info.no_space_groups or bool(self.info.host) or not row["valid"]
+        return to_cif(crystal, row["id"], p1=p1)
 
     def _marked(self, one: Prepared) -> dict[str, Any]:
         """The row, which says now what it is a copy of."""
@@ -346,21 +350,68 @@ class RunFolder:
         with (self.folder / view.frames).open("a", encoding="utf-8") as file:
             file.writelines(frames)
 
-    def _mend_extxyz(self) -> None:
-        """Write the extxyz files anew from the journal, so that they hold what is safe and nothing else."""
-        for view in self.views:
-            (self.folder / view.frames).unlink(missing_ok=True)
+    def _drop_damaged_parts(self) -> None:
+        """Keep the parts up to the first that is missing, or other than it was written; the rest comes again."""
+        done, lost = 0, False
         for path in self._part_files():
-            rows = _read(path).to_pylist()
+            lost = lost or not _is_whole(path, done)
+            if lost:
+                self.repaired.append(f"{path} is damaged, or follows one that is; its structures are generated again")
+                path.unlink()
+            else:
+                done += _count(path)
+
+    def _check_finished(self, files: Mapping[str, str]) -> None:
+        """Hold the files of a finished run to their digests; texts follow from the table, and are written anew."""
+        lost = damaged(self.folder, files)
+        if TABLE in lost:
+            name = self.folder / TABLE
+            raise RequestError(f"{name} is damaged or missing; remove {self.folder} and run the same command again")
+        if lost:
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(self.folder / TABLE) as file:
+                self._restore_texts(file.read_row_group(number) for number in range(file.num_row_groups))
+            self.repaired += [f"{self.folder / name} was damaged or missing, and is written anew" for name in lost]
+
+    def _restore_texts(self, tables: Iterable[pa.Table]) -> None:
+        """Write the extxyz files anew, and the CIFs that are missing or others, so that they hold what the rows say."""
+        for view in self.views:
+            (self.folder / view.cifs).mkdir(exist_ok=True)
+            (self.folder / view.frames).unlink(missing_ok=True)
+            (self.folder / view.frames).touch()
+        for table in tables:
+            rows = table.to_pylist()
             for view in self.views:
-                records = ((row, view.record(row)) for row in rows)
-                self._append_frames(view, (_frame(view, row, crystal_of(record)) for row, record in records if record))
+                shown = [(row, crystal_of(record)) for row in rows if (record := view.record(row))]
+                self._append_frames(view, (_frame(view, row, crystal) for row, crystal in shown))
+                for row, crystal in shown:
+                    path, text = self.folder / view.cifs / f"{row['id']}.cif", self._cif(row, crystal).encode()
+                    if not path.exists() or path.read_bytes() != text:
+                        path.write_bytes(text)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for path in self._part_files():
+            yield from _read(path).to_pylist()
+
+
+def _count(part: Path) -> int:
+    """How many structures a part holds."""
+    return int(part.stem.split("-")[1])
+
+
+def _is_whole(part: Path, first: int) -> bool:
+    """Whether a part begins with structure `first`, and is as it was written."""
+    name = part.stem.rpartition("-")
+    return bool(re.fullmatch(f"{first:09d}-[1-9][0-9]*", name[0])) and digest(part)[:CHECKSUM_DIGITS] == name[2]
 
 
 def _read(path: Path) -> pa.Table:
     """A part; pyarrow's `read_table` imports pandas, as `table_of` says."""
     import pyarrow.parquet as pq
 
+    if digest(path)[:CHECKSUM_DIGITS] != path.stem.rpartition("-")[2]:
+        raise DataError(f"{path} is damaged; the same command generates its structures again")
     with pq.ParquetFile(path) as file:
         return file.read()
 

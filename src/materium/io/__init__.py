@@ -1,1 +1,1 @@
-"""File formats of the field, read strictly: what a file does not determine is rejected instead of guessed."""
+"""Files: formats of the field, read strictly; what is written whole or not at all; one process to a folder."""

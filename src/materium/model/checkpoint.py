@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from materium.errors import CheckpointError
+from materium.io.atomic import digest, write_bytes, write_json
 from materium.model.folder import (
     CONFIG,
     FORMAT,
     WEIGHTS,
     check_weights,
     default_model,
-    file_digest,
     model_config,
     read_config,
     settings_digest,
-    write_bytes,
-    write_json,
 )
 from materium.model.transformer import Transformer
 
@@ -40,10 +38,10 @@ def save_model(model: Transformer, folder: Path, facts: Mapping[str, Any], dtype
         "model": settings,
         "model_sha256": settings_digest(settings),
         "tokenizer_fingerprint": model.config.tokenizer.fingerprint,
-        "weights_sha256": file_digest(folder / WEIGHTS),
+        "weights_sha256": digest(folder / WEIGHTS),
         "facts": dict(facts),
     }
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, config, allow_nan=True)  # a validation without tokens of a kind has no mean
 
 
 def load_checkpoint(

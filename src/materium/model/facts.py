@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from materium.errors import CheckpointError, DataError
+from materium.io.atomic import read_signed
 from materium.model.folder import default_model
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def adherence(folder: Path | None = None) -> dict[str, Any]:
     path = (folder or default_model()) / ADHERENCE
     if not path.exists():
         return {}
-    properties: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["properties"]
+    try:
+        properties: dict[str, Any] = read_signed(path, "no measured model", "fetch it again, or remove it")[
+            "properties"
+        ]
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
     return properties
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from materium.errors import CheckpointError
+from materium.io.atomic import digest
 from materium.model.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check_weights(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; the checkpoint is not complete")
-    found = file_digest(path)
+    found = digest(path)
     if found != config["weights_sha256"]:
         message = f"{path} has sha256 {found[:12]}…, config.json says {config['weights_sha256'][:12]}…"
         raise CheckpointError(f"{message}; the file was altered, fetch or train it again")
@@ -89,31 +89,6 @@ def count_parameters(folder: Path | None = None) -> int:
     with safe_open((folder or default_model()) / WEIGHTS, "numpy") as file:
         names = set(file.keys()) - NOT_TRAINED
         return sum(prod(file.get_slice(name).get_shape()) for name in names)
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON at once or not at all."""
-    write_bytes(path, (json.dumps(data, indent=1) + "\n").encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file in one step, so that a reader sees the old one or the new one whole."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk half a file is in the way
-        raise
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from unicodedata import category
 
+from materium.io.atomic import write_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -36,9 +38,7 @@ def write_page(path: Path, title: str, parts: Iterable[str], scripts: Sequence[s
     )
     body = f"<body>\n<main>\n<h1>{escaped(title)}</h1>\n{''.join(parts)}</main>\n"
     run = "".join(f"<script>{text}</script>\n" for text in scripts)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(f"{head}{body}{run}</body>\n</html>\n", encoding="utf-8", newline="\n")
-    part.replace(path)
+    write_bytes(path, f"{head}{body}{run}</body>\n</html>\n".encode())
 
 
 def contents(entries: Iterable[tuple[str, str]]) -> str:

@@ -19,10 +19,10 @@ from materium.data.prepare import options_for, read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
 from materium.extras import install_command
+from materium.io.atomic import write_bytes
 from materium.model.checkpoint import load_checkpoint, save_model
 from materium.model.conditions import Conditions, layout_id
 from materium.model.device import has_bfloat16
-from materium.model.folder import write_bytes
 from materium.model.likelihood import TOKEN_TYPES, nll
 from materium.model.transformer import Transformer
 from materium.tokens.grammar import Grammar
