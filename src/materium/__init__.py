@@ -1,4 +1,4 @@
-"""Materium writes crystals: a transformer over sentences of tokens, held to a grammar."""
+"""Materium generates inorganic crystals: an autoregressive transformer over tokens, with a grammar of legal ones."""
 
 from __future__ import annotations
 

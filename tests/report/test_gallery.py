@@ -6,10 +6,13 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import numpy as np
+import pytest
 from pymatgen.core import Structure
 
 import materium
-from crystals import KNOWN, NACL
+from crystals import KNOWN, NACL, RUTILE
+from materium import convert
 from materium.convert import to_structure
 from materium.crystal import Crystal
 from materium.report.gallery import SHOWN, Crystals
@@ -68,3 +71,18 @@ def test_a_long_list_says_what_it_leaves_out() -> None:
 def test_what_a_model_writes_is_one(tiny_checkpoint: Path) -> None:
     model = materium.load(tiny_checkpoint)
     assert isinstance(model.generate(2, seed=1), Crystals)
+
+
+def test_a_table_of_what_is_known() -> None:
+    """Also of structures that somebody else made, and of atoms that overlap."""
+    rutile = convert.to_structure(RUTILE)
+    rutile.properties = {"log_likelihood": -30.0, "id": "1-000000"}
+    close = convert.to_structure(Crystal(4 * np.eye(3), [[0, 0, 0], [0.05, 0, 0]], [11, 17]))
+    first, second = Crystals([rutile, close]).to_dataframe().astype(object).to_dict("records")
+    assert first["density"] == pytest.approx(RUTILE.density, rel=1e-3)
+    assert {**first, "density": 0} == {
+        "id": "1-000000", "formula": "TiO2", "num_sites": 6, "density": 0, "space_group": 136, "log_likelihood": -30.0
+    }  # fmt: skip
+    assert second["formula"] == "NaCl"
+    assert second["space_group"] != second["space_group"] or second["space_group"] is None  # missing
+    assert Crystals().to_dataframe().empty

@@ -89,23 +89,7 @@ def convert(
 
         materium data convert cifs/ crystals.parquet
     """
-    from materium.evaluate.predictors import predictor
-    from materium.io.lock import new_target
-
-    write = _writer(target)
-    predictors = [predictor(name) for name in predict or ()]
-    census = Census()
-    with new_target(target) as part:
-        write(part, _labelled(_rows(source, census, "converting", quiet=quiet), predictors))
-        if not census.readable:
-            raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
-    console = make_console(quiet=quiet)
-    console.print(f"{target}: {census.readable} of {census.rows} rows")
-    for name, new in _renamed(census, target.suffix).items():
-        console.print(f"{name} is written as {new}: the format gives that name a meaning of its own")
-    for table in (_label_table(census), _rejection_table(census)):
-        if table.row_count:
-            console.print(table)
+    _convert(source, target, predict or [], quiet=quiet)
 
 
 @app.command()
@@ -121,7 +105,27 @@ def example(
     """
     from materium.data.example import example_table
 
-    convert(example_table(), target, quiet=quiet)
+    _convert(example_table(), target, [], quiet=quiet)
+
+
+def _convert(source: Path, target: Path, predict: list[str], *, quiet: bool) -> None:
+    from materium.evaluate.predictors import predictor
+    from materium.io.lock import new_target
+
+    write = _writer(target)
+    predictors = [predictor(name) for name in predict]
+    census = Census()
+    with new_target(target) as part:
+        write(part, _labelled(_rows(source, census, "converting", quiet=quiet), predictors))
+        if not census.readable:
+            raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
+    console = make_console(quiet=quiet)
+    console.print(f"{target}: {census.readable} of {census.rows} rows")
+    for name, new in _renamed(census, target.suffix).items():
+        console.print(f"{name} is written as {new}: the format gives that name a meaning of its own")
+    for table in (_label_table(census), _rejection_table(census)):
+        if table.row_count:
+            console.print(table)
 
 
 @dataclass

@@ -12,6 +12,8 @@ from materium.report.picture import picture
 from materium.symmetry import symbol
 
 if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped] # it ships no types
+
     from materium.convert import Structure
     from materium.crystal import Crystal
 
@@ -40,12 +42,34 @@ class Crystals(list["Structure"]):
         found: Any = super().__getitem__(index)
         return Crystals(found) if isinstance(index, slice) else found
 
+    def to_dataframe(self) -> DataFrame:
+        """Return a table with a row for each: formula, sites, density, space group (symprec 0.1 Å), and `properties`.
+
+        The space group is missing where atoms overlap or none is found.
+        """
+        from pandas import DataFrame
+
+        return DataFrame([_row(structure) for structure in self])
+
     def _repr_html_(self) -> str:
         """Return the gallery: HTML that loads nothing and runs nothing."""
         cards = "".join(_card(structure) for structure in self[:SHOWN])
         left = len(self) - SHOWN
         note = f"<p>{left} more are not shown; take a slice to see them.</p>" if left > 0 else ""
         return f'<div style="{FRAME}">{cards}</div>{note}' if self else "<p>no crystals</p>"
+
+
+def _row(structure: Structure) -> dict[str, Any]:
+    """What is known of a crystal, its id first."""
+    from materium.convert import from_structure
+
+    known = dict(structure.properties)
+    try:
+        group = measure.space_group(from_structure(structure))
+    except OverlapError:
+        group = None
+    counted = {"formula": structure.reduced_formula, "num_sites": len(structure), "density": float(structure.density)}
+    return {"id": known.pop("id", None), **counted, "space_group": group, **known}
 
 
 def _card(structure: Structure) -> str:
