@@ -49,7 +49,7 @@ def write(page: Page, *, n: int, seed: int = 1) -> None:
     """Fill in how many and the seed, press the button and wait for the end."""
     page.get_by_label("How many").first.fill(str(n))
     page.get_by_label("Seed").first.fill(str(seed))
-    page.get_by_role("button", name="Write", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     wait_for_end(page)
 
 

@@ -68,12 +68,12 @@ def test_the_same_command_is_copied(written: Page) -> None:
 
 def test_a_structure_of_ones_own_is_scored_and_completed(page: Page) -> None:
     page.get_by_role("tab", name="Your structure").click()
-    page.get_by_role("button", name="Score").first.click()
+    page.get_by_role("button", name="Likelihood").first.click()
     expect(page.locator("#upload-error")).to_contain_text("Choose a file")
     file = {"name": "salt.cif", "mimeType": "chemical/x-cif", "buffer": ROCK_SALT.to(fmt="cif").encode()}
     page.get_by_label("A structure: CIF").set_input_files(file)
     expect(page.locator("#upload-name")).to_have_text("salt.cif")
-    page.get_by_role("button", name="Score").first.click()
+    page.get_by_role("button", name="Likelihood").first.click()
     expect(page.locator(".card-name")).to_have_text("NaCl")
     page.locator(".card-open").click()
     assert "ln p" in page.locator("#facts").inner_text()

@@ -61,7 +61,7 @@ def test_the_view_draws_the_crystal_turns_it_and_repeats_the_cell(written: Page)
     wait_until(page, lambda: canvas.screenshot() != turned)
     page.get_by_label("Cells").select_option("1")
     still = canvas.screenshot()
-    page.get_by_label("Spin").check()
+    page.get_by_label("Rotate").check()
     wait_until(page, lambda: canvas.screenshot() != still)
 
 
@@ -105,7 +105,7 @@ def test_a_point_of_the_plot_opens_its_crystal(written: Page) -> None:
 
 def test_cancel_stops_and_keeps_what_is_there(page: Page) -> None:
     page.get_by_label("How many").first.fill("1000")
-    page.get_by_role("button", name="Write", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.locator(".card").first.wait_for()
     page.get_by_role("button", name="Cancel").first.click()
     expect(page.locator("#making-status")).to_have_text(re.compile("^Cancelled"), timeout=2000)
@@ -116,7 +116,7 @@ def test_cancel_stops_and_keeps_what_is_there(page: Page) -> None:
 @pytest.mark.parametrize(("field", "text"), [("condition-reduced_formula", "Zz3"), ("condition-density", "heavy")])
 def test_what_is_wrong_is_said_where_it_stands(page: Page, field: str, text: str) -> None:
     page.locator(f"#{field}").fill(text)
-    page.get_by_role("button", name="Write", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     problem = page.locator(f"#{field}-problem")
     expect(problem).to_contain_text(text)
     assert page.locator(f"#{field}").get_attribute("aria-invalid") == "true"
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_said_where_it_stands(page: Page, field: str, text: str
 
 def test_what_contradicts_itself_is_said_above_the_button(page: Page) -> None:
     page.get_by_label("Formula units").fill("2")
-    page.get_by_role("button", name="Write", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator("#form-error, #z-problem").filter(has_text="formula")).to_have_count(1)
     assert page.locator(".card").count() == 0
 

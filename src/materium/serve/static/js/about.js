@@ -5,7 +5,7 @@ import { byId, h, refill } from "./dom.js";
 /** Show the answer of GET /model. */
 export function showModel(model) {
   byId("model-line").textContent =
-    `model ${model.fingerprint}, ${millions(model.parameters)} million parameters, up to ${model.max_sites} atoms`;
+    `${millions(model.parameters)} million parameters, primitive cells of up to ${model.max_sites} atoms`;
   refill(
     byId("model-facts"),
     model.facts.flatMap(({ name, value }) => [h("dt", {}, name), h("dd", {}, value)]),

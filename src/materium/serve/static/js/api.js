@@ -2,8 +2,9 @@
 
 /** What the server refused, or could not do; `field` is the dotted path of what was wrong, where one thing was. */
 class ApiError extends Error {
-  constructor(message, field = null, details = []) {
+  constructor(message, field = null, details = [], status = 0) {
     super(message);
+    this.status = status;
     this.field = field;
     this.details = details;
   }
@@ -24,7 +25,7 @@ async function call(path, options) {
   const body = await answer.json().catch(() => null);
   if (answer.ok && body !== null) return body;
   const { message, field, details } = body?.error ?? {};
-  throw new ApiError(message ?? `the server answered ${answer.status} without saying why`, field, details);
+  throw new ApiError(message ?? `the server answered ${answer.status} without saying why`, field, details, answer.status);
 }
 
 async function reach(path, options) {

@@ -3,19 +3,19 @@
 import { formulaOf, spaceGroupOf } from "./dom.js";
 
 /** @typedef {{key: string, label: string, unit?: string, kind: "number"|"text"|"flag", get: (row: object) => unknown,
- *             show?: (row: object) => Node|string, digits?: number, wide?: boolean}} Column */
+ *             show?: (row: object) => Node|string, digits?: number, width?: number}} `width`: CSS pixels in the table Column */
 
 const number = (key, label, unit, digits, get) => ({ key, label, unit, kind: "number", digits, get });
 const flag = (key, label, get) => ({ key, label, kind: "flag", get });
 
-/** @type {Column[]} */
+/** @type {Column[]} What decides comes first: it is to be seen without scrolling. */
 const FIXED = [
-  number("index", "Number", "", 0, (row) => row.index + 1),
+  { ...number("index", "Number", "", 0, (row) => row.index + 1), width: 74 },
   {
     key: "formula",
     label: "Formula",
     kind: "text",
-    wide: true,
+    width: 140,
     get: (row) => row.formula,
     show: (row) => formulaOf(row.formula ?? "unreadable"),
   },
@@ -24,17 +24,19 @@ const FIXED = [
     label: "Space group",
     kind: "number",
     digits: 0,
-    wide: true,
+    width: 136,
     get: (row) => row.space_group?.number ?? null,
     show: (row) => (row.space_group ? spaceGroupCell(row.space_group) : "–"),
   },
-  number("num_sites", "Atoms", "", 0, (row) => row.num_sites),
+  { ...number("num_sites", "Atoms", "", 0, (row) => row.num_sites), width: 66 },
+  number("hull", "Above hull", "eV/atom", 3, supportedHeight),
+  { key: "stability", label: "Stability", kind: "text", width: 112, get: stability },
+  { key: "novel", label: "Novelty", kind: "text", width: 240, get: novelty },
   number("density", "Density", "g/cm³", 2, (row) => row.density),
-  number("volume", "Volume", "Å³", 1, (row) => row.volume),
-  number("log_likelihood", "ln p", "", 1, (row) => row.score?.log_likelihood ?? row.log_likelihood),
   number("per_atom", "ln p per atom", "", 2, perAtom),
   flag("valid", "Valid", (row) => row.valid),
-  { key: "novel", label: "Novelty", kind: "text", get: novelty },
+  number("log_likelihood", "ln p", "", 1, (row) => row.score?.log_likelihood ?? row.log_likelihood),
+  number("volume", "Volume", "Å³", 1, (row) => row.volume),
   number(
     "distance",
     "Distance to known",
@@ -42,8 +44,6 @@ const FIXED = [
     3,
     (row) => row.verdict?.nearest_distance ?? row.novelty?.nearest_distance ?? null,
   ),
-  number("hull", "Above hull", "eV/atom", 3, supportedHeight),
-  { key: "stability", label: "Stability", kind: "text", get: stability },
   number("support", "Competing compounds", "", 0, (row) => row.verdict?.hull_support ?? null),
   number("rmsd", "Moved in relaxing", "Å", 3, (row) => row.verdict?.rmsd ?? null),
   flag("unique", "Unique", (row) => row.verdict?.unique ?? null),

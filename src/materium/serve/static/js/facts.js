@@ -1,6 +1,7 @@
 // What is known of a crystal, as pairs of a name and a value, in words.
 
 import { rounded, titleOf } from "./columns.js";
+import { h } from "./dom.js";
 
 /** The facts about a row, of which those that are not known are left out. */
 export function factsOf(row, conditions) {
@@ -15,7 +16,7 @@ export function factsOf(row, conditions) {
 
 function own(row) {
   return [
-    ["Name", row.name ?? row.id],
+    ["ID", row.name ?? row.id],
     ["Atoms in the cell", row.num_sites],
     ["Density", measure(row.density, 3, "g/cm³")],
     ["Volume", measure(row.volume, 2, "Å³")],
@@ -28,10 +29,19 @@ function noveltyOf({ verdict, novelty }) {
   const found = verdict?.novel !== null && verdict?.novel !== undefined ? verdict : novelty;
   if (!found) return null;
   const nearest = found.nearest_id
-    ? `nearest known ${found.nearest_id}, distance ${rounded(found.nearest_distance ?? 0, 3)}`
-    : found.reason;
-  const because = [found.novel ? novelMeans(novelty) : null, nearest].filter(Boolean).join("; ");
-  return found.novelty ? `${found.novelty}${because ? ` (${because})` : ""}` : yesNo(found.novel, because);
+    ? ["nearest known ", referenceOf(found.nearest_id), `, distance ${rounded(found.nearest_distance ?? 0, 3)}`]
+    : [found.reason];
+  const means = found.novel ? novelMeans(novelty) : null;
+  const word = found.novelty ?? yesNo(found.novel);
+  const because = [means, means && nearest[0] ? "; " : null, ...nearest].filter(Boolean);
+  return because.length > 0 && word ? [`${word} (`, ...because, ")"] : (word ?? because);
+}
+
+/** A crystal of the reference; those of the Materials Project link to their page there. */
+function referenceOf(id) {
+  if (!/^mp-\d+$/.test(id)) return id;
+  const href = `https://materialsproject.org/materials/${id}`;
+  return h("a", { href, target: "_blank", rel: "noopener noreferrer" }, id);
 }
 
 /** What novel means: the size of the reference that the crystal was looked for in, to three digits. */
@@ -101,7 +111,7 @@ function stability({ stable, metastable, sun, msun, unsupported, hull_reason: re
   if (unsupported) return reason ?? "unsupported";
   if (stable === null || stable === undefined) return null;
   const word = stable ? "on or below the hull" : metastable ? "at most 0.1 eV/atom above" : "not stable";
-  return sun || msun ? `${word}; unique and novel` : word;
+  return sun || msun ? `${word}; unique and not in the reference` : word;
 }
 
 function relaxation({ relax_status: status, relax_steps: steps, relax_reason: reason }) {

@@ -104,7 +104,7 @@ export class Form {
     const field = id && document.getElementById(id);
     if (!field) return false;
     field.closest("details")?.setAttribute("open", "");
-    return this.problem(id, error.message, true);
+    return this.problem(id, wordsOf(error), true);
   }
 
   problem(id, message, wrong) {
@@ -126,6 +126,12 @@ export class Form {
   }
 }
 
+/** What the server refused without the path of the field, which stands beside it. */
+export function wordsOf({ field, message }) {
+  const text = field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
+  return (text[0].toUpperCase() + text.slice(1)).replace("Input should be", "Should be");
+}
+
 const ORDERS = {
   high: "heaviest element first",
   low: "lightest element first",
@@ -135,12 +141,12 @@ const ORDERS = {
 };
 const FIELDS = { elements: "elements-field", require: "elements-field", forbid: "elements-field" };
 
-function hintOf({ description, trained, adherence, kind, classes }) {
+function hintOf({ name, description, trained, adherence, kind, classes }) {
   const parts = [description[0].toUpperCase() + description.slice(1)];
   if (kind === "number" && trained) parts.push(`trained on ${short(trained.low)} to ${short(trained.high)}`);
   if (kind === "number" && !trained) parts.push("training saw no label of it");
-  if (kind === "category" && classes) parts.push(`1 to ${classes}`);
-  if (adherence) parts.push(`met by ${Math.round(100 * adherence.share)} %`);
+  if (kind === "category" && classes) parts.push(`1 to ${name === "num_sites" && trained ? trained.high : classes}`);
+  if (adherence) parts.push(`${Math.round(100 * adherence.share)} % of crystals meet it`);
   return `${parts.join("; ")}.`;
 }
 
@@ -165,7 +171,8 @@ function targetOf(text, kind) {
   return values.length > 1 ? values : values[0];
 }
 
-function textOf(value) {
+/** A target, or several, as it is typed into a field. */
+export function textOf(value) {
   if (value === null || value === undefined) return "";
   if (Array.isArray(value)) return value.map(textOf).join(" ");
   if (typeof value === "object") return `${value.low ?? ""}..${value.high ?? ""}`;

@@ -150,6 +150,7 @@ function caption(row) {
   const group = row.space_group
     ? [`${row.space_group.number} `, spaceGroupOf(row.space_group.symbol)]
     : ["no space group"];
+  if (!row.structure) return h("span", { class: "card-facts" }, h("span", { class: "why" }, row.reason ?? ""));
   const hull = row.verdict?.energy_above_hull;
   const judged = hull !== null && hull !== undefined && !row.verdict.unsupported;
   const note = judged ? `${rounded(hull, 3)} eV/atom above hull` : densityOf(row);
@@ -170,8 +171,11 @@ function tagsOf(row) {
   const novel = row.verdict?.novel ?? row.novelty?.novel;
   const tags = [];
   if (row.valid === false) tags.push(h("span", { class: "tag bad" }, "not valid"));
-  if (novel === true) tags.push(h("span", { class: "tag good", title: novelMeans(row.novelty) ?? "" }, "novel"));
-  if (novel === false) tags.push(h("span", { class: "tag" }, "known"));
+  if (novel === true) {
+    const means = [novelMeans(row.novelty), row.verdict?.novelty ?? row.novelty?.novelty].filter(Boolean).join("; ");
+    tags.push(h("span", { class: "tag", title: means }, "not in reference"));
+  }
+  if (novel === false) tags.push(h("span", { class: "tag" }, "in reference"));
   if (row.verdict?.metastable)
     tags.push(h("span", { class: "tag good" }, row.verdict.stable ? "stable" : "metastable"));
   if (row.verdict?.unsupported)

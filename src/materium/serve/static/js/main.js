@@ -3,12 +3,13 @@
 import { byId, h, refill } from "./dom.js";
 import { get, getWhenReady, jobFile, post } from "./api.js";
 import { Detail } from "./detail.js";
-import { Form } from "./form.js";
+import { Form, textOf, wordsOf } from "./form.js";
 import { JobBar, setUpCopying, showEqual } from "./run.js";
 import { Results } from "./results.js";
 import { Store } from "./store.js";
 import { Upload } from "./upload.js";
 import { loadElements } from "./elements.js";
+import { titleOf } from "./columns.js";
 import { setUpTabs } from "./tabs.js";
 import { setUpTheme } from "./theme.js";
 import { showModel } from "./about.js";
@@ -60,6 +61,7 @@ class Page {
     byId("choose-none").addEventListener("click", () => this.store.chooseAll(false));
     byId("history").addEventListener("change", (event) => this.reopen(event.target.value));
     addEventListener("hashchange", () => this.reopen(location.hash.slice(1)));
+    setUpMenus();
     setUpCopying();
     setUpTheme(() => {
       this.results.repaint();
@@ -87,7 +89,8 @@ class Page {
       this.begin((await post("/generate", this.form.read())).job);
     } catch (error) {
       const shown = this.form.show(error);
-      byId("form-error").textContent = shown ? "" : error.message;
+      byId("form-error").textContent = shown ? "" : wordsOf(error);
+      this.making.refused(wordsOf(error));
     } finally {
       byId("go").disabled = false;
     }
@@ -142,13 +145,18 @@ class Page {
   }
 
   async reopen(id) {
-    if (!/^[0-9a-f]+$/.test(id) || id === this.store.job?.id) return;
+    if (!id || document.getElementById(id) || id === this.store.job?.id) return;
+    byId("page-error").textContent = "";
     try {
+      if (!/^[0-9a-f]+$/.test(id)) throw new Error(`The address ends in #${id.slice(0, 40)}, which names no run.`);
       const { job } = await get(`/jobs/${id}?limit=0`);
       if (job.kind === "generate") this.form.fill(job.request);
       this.begin(job);
     } catch (error) {
-      byId("page-error").textContent = error.message;
+      const gone = error.status === 404;
+      byId("page-error").textContent = gone
+        ? `There is no run ${id} on this server: it forgets its runs when it is stopped, and the oldest of many.`
+        : error.message;
     }
   }
 
@@ -161,12 +169,25 @@ class Page {
   }
 }
 
+/** Menus close after a choice, a click elsewhere, or Escape. */
+function setUpMenus() {
+  for (const menu of document.querySelectorAll("details.menu")) {
+    menu.addEventListener("click", (event) => event.target.closest("a") && menu.removeAttribute("open"));
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !menu.open) return;
+      menu.removeAttribute("open");
+      menu.querySelector("summary").focus();
+    });
+    document.addEventListener("click", (event) => menu.contains(event.target) || menu.removeAttribute("open"));
+  }
+}
+
 function nameOf({ kind, created, rows, state, request }) {
   const time = new Date(1000 * created).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const told = Object.values(request?.conditions ?? {})
-    .flat()
-    .map((value) => (typeof value === "object" ? "range" : value));
-  return [time, kind, told.join(" "), state === "running" ? "" : `${rows} crystals`, state === "done" ? "" : state]
+  const asked = Object.entries(request?.conditions ?? {}).map(([name, value]) => `${titleOf(name)} ${textOf(value)}`);
+  const added = kind === "complete" ? `+ ${request.add}` : "";
+  const count = state === "running" ? "" : `${rows} ${rows === 1 ? "crystal" : "crystals"}`;
+  return [time, kind, asked.join(", "), added, count, state === "done" ? "" : state]
     .filter(Boolean)
     .join(" · ");
 }
@@ -174,6 +195,10 @@ function nameOf({ kind, created, rows, state, request }) {
 async function start() {
   const [offer, { presets }] = await Promise.all([get("/conditions"), get("/presets"), loadElements()]);
   const page = new Page(offer, presets);
+  if (matchMedia("(max-width: 900px)").matches) {
+    for (const part of document.querySelectorAll("#form > details[open]")) part.removeAttribute("open");
+    document.querySelector("#form > details").setAttribute("open", "");
+  }
   document.body.dataset.ready = "";
   await page.listJobs();
   await page.reopen(location.hash.slice(1));

@@ -60,7 +60,7 @@ export class Results {
     const { key, down } = this.store.sort;
     refill(
       select,
-      h("option", { value: "" }, "as they came"),
+      h("option", { value: "" }, "by number"),
       this.store.columns.map((column) => h("option", { value: column.key }, headingOf(column))),
     );
     select.value = key;

@@ -4,7 +4,7 @@ import { announce, byId, h, refill } from "./dom.js";
 import { follow, post } from "./api.js";
 
 const STAGES = {
-  generate: "Writing",
+  generate: "Generating",
   complete: "Completing",
   read: "Reading",
   score: "Scoring",
@@ -16,7 +16,7 @@ const STAGES = {
   novel_relaxed: "Comparing the relaxed ones with what is known",
   hull: "Measuring against the hull",
 };
-const VERBS = { generate: "written", complete: "written", score: "scored", evaluate: "judged" };
+const VERBS = { generate: "generated", complete: "generated", score: "scored", evaluate: "judged" };
 const ENDS = { done: "Done", cancelled: "Cancelled", failed: "Failed" };
 
 export class JobBar {
@@ -84,6 +84,14 @@ export class JobBar {
     const text = `${STAGES[stage] ?? stage ?? "Starting"}${total > 0 ? `: ${done} of ${total}` : " …"}`;
     this.part("status").textContent = text;
     if (total > 0 && Math.floor((4 * done) / total) !== Math.floor((4 * (done - 1)) / total)) announce(text); // each quarter
+  }
+
+  /** Say that a new request was refused, so that what stands below is of the job before. */
+  refused(message) {
+    this.part("bar").hidden = false;
+    refill(this.part("warnings"));
+    this.part("status").textContent = this.job ? "Refused; the crystals below are those of the run before." : "Refused.";
+    this.fail(message);
   }
 
   fail(message) {

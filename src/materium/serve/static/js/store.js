@@ -8,7 +8,7 @@ export class Store extends EventTarget {
     super();
     this.conditions = [];
     this.clear(null);
-    this.sort = { key: "", down: false }; // no key: as they came
+    this.sort = { key: "", down: false }; // no key: by number
     this.filter = {};
   }
 
@@ -53,7 +53,7 @@ export class Store extends EventTarget {
 
   sorted(rows) {
     const column = this.columns.find(({ key }) => key === this.sort.key);
-    if (!column) return this.sort.down ? rows.reverse() : rows;
+    if (!column) return rows.sort((one, other) => (this.sort.down ? -1 : 1) * (one.index - other.index));
     const sign = this.sort.down ? -1 : 1;
     const keyed = rows.map((row) => [column.get(row), row]);
     keyed.sort(([one, first], [other, second]) => compare(one, other, sign) || first.index - second.index);

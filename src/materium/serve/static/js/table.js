@@ -5,6 +5,7 @@ import { headingOf, shown } from "./columns.js";
 import { VirtualList } from "./virtual.js";
 
 const HEIGHT = 37; // CSS pixels of a row
+const WIDTH = 96; // of a column that says nothing else
 
 export class Table {
   constructor(head, body, store) {
@@ -27,7 +28,7 @@ export class Table {
     this.table.setAttribute("aria-rowcount", this.store.seen.length + 1);
     this.table.style.setProperty(
       "--template",
-      `38px ${this.columns.map((c) => (c.wide ? "150px" : "118px")).join(" ")}`,
+      `38px ${this.columns.map((column) => `${column.width ?? WIDTH}px`).join(" ")}`,
     );
     const focused = this.head.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     refill(

@@ -7,7 +7,7 @@ import { drawThumbnail } from "./thumbnail.js";
 
 const STICK = 0.09; // Å
 const EDGE = 0.03;
-const FILL = 0.76; // of the view is the cell; the rest is for the atoms about its corners
+const FILL = 0.84; // of the view are the cell and its letters; the rest is for the atoms about its corners
 const LABEL = 1.3; // Å beyond the end of a lattice vector
 const AXES = ["a", "b", "c"];
 const LETTERS = { fontSize: 16, showBackground: false, inFront: true };
@@ -58,8 +58,8 @@ export class Viewer {
 
   /** Come as near as all of it can be seen. */
   fit() {
-    const corners = edgesOf(this.structure.lattice, this.options.repeat).flat();
-    const seen = this.screen.modelToScreen(corners.map(point));
+    const corners = edgesOf(this.structure.lattice, this.options.repeat).flat().map(point);
+    const seen = this.screen.modelToScreen([...corners, ...this.letters()]);
     const box = this.container.getBoundingClientRect();
     const wide = 2 * farthest(seen.map(({ x }) => x - scrollX - box.left - box.width / 2));
     const high = 2 * farthest(seen.map(({ y }) => y - scrollY - box.top - box.height / 2));
@@ -159,15 +159,22 @@ export class Viewer {
     for (const [start, end] of edgesOf(this.structure.lattice, repeat)) {
       this.screen.addCylinder({ start: point(start), end: point(end), radius: EDGE, color, fromCap: 1, toCap: 1 });
     }
-    this.structure.lattice.forEach((vector, axis) => {
-      const away = 1 + LABEL / repeat / Math.hypot(...vector);
-      const position = point(vector.map((value) => value * repeat * away));
+    this.letters().forEach((position, axis) => {
       this.screen.addLabel(AXES[axis], {
         position,
         fontColor: hexOf(getComputedStyle(document.body).color),
         alignment: "center",
         ...LETTERS,
       });
+    });
+  }
+
+  /** Where the letters of the axes stand: beyond the ends of the lattice vectors, clear of the atoms there. */
+  letters() {
+    const { repeat } = this.options;
+    return this.structure.lattice.map((vector) => {
+      const away = 1 + LABEL / repeat / Math.hypot(...vector);
+      return point(vector.map((value) => value * repeat * away));
     });
   }
 
