@@ -104,7 +104,7 @@ export class Form {
     const field = id && document.getElementById(id);
     if (!field) return false;
     field.closest("details")?.setAttribute("open", "");
-    return this.problem(id, wordsOf(error), true);
+    return this.problem(id, error.message, true);
   }
 
   problem(id, message, wrong) {
@@ -124,12 +124,6 @@ export class Form {
     for (const field of document.querySelectorAll("#ask [aria-invalid]")) field.removeAttribute("aria-invalid");
     for (const line of document.querySelectorAll("#ask .problem")) line.textContent = "";
   }
-}
-
-/** What the server refused without the path of the field, which stands beside it. */
-export function wordsOf({ field, message }) {
-  const text = field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
-  return (text[0].toUpperCase() + text.slice(1)).replace("Input should be", "Should be");
 }
 
 const ORDERS = {

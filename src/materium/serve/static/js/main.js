@@ -3,7 +3,7 @@
 import { byId, h, refill } from "./dom.js";
 import { get, getWhenReady, jobFile, post } from "./api.js";
 import { Detail } from "./detail.js";
-import { Form, textOf, wordsOf } from "./form.js";
+import { Form, textOf } from "./form.js";
 import { JobBar, setUpCopying, showEqual } from "./run.js";
 import { Results } from "./results.js";
 import { Store } from "./store.js";
@@ -89,8 +89,8 @@ class Page {
       this.begin((await post("/generate", this.form.read())).job);
     } catch (error) {
       const shown = this.form.show(error);
-      byId("form-error").textContent = shown ? "" : wordsOf(error);
-      this.making.refused(wordsOf(error));
+      byId("form-error").textContent = shown ? "" : error.message;
+      this.making.refused(error.message);
     } finally {
       byId("go").disabled = false;
     }
