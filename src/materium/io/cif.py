@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     import gemmi
     from numpy.typing import NDArray
 
-NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\((\d*)\))?")
+NUMBER = re.compile(r"(?=.{1,40}$)([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)(?:\((\d*)\))?")
 """A number, with its standard uncertainty in brackets."""
 TYPE = re.compile(r"([A-Za-z]+)(?:(\d+(?:\.\d+)?)?([+-])(\d+(?:\.\d+)?)?|\d+)?")
 """A symbol, with a charge before or after its sign, or a count that says nothing."""
 MIXED = re.compile(r"(?:(?<=[/,;:&|+_-])|(?<=\d)(?=[A-Z](?:[a-z]|\d)))[A-Z][a-z]?")
 """Further symbols inside of a label, as in Si/Al or Na1K1."""
+LENGTHS = (0.1, 1e5)
+"""Å; of a cell's axes."""
+ANGLES = (1.0, 179.0)
+"""Degrees; outside of it a cell is flat."""
+MAX_COORDINATE = 1e4
+"""Cells away from the origin: beyond it digits are lost."""
 OCCUPANCY_TOLERANCE = 1.001e-8
 """By which an occupancy may differ from 1: pymatgen's tolerance of amounts, with the last digit of 1 - 1e-8."""
 RARE = frozenset(
@@ -210,8 +216,9 @@ def _cell(items: Items) -> list[float]:
     for name, value in zip(names, values, strict=True):
         if value is None:
             raise ConversionError(f"unreadable CIF: {name} is missing; a whole and valid one is needed")
-        if not 0 < value < (1e5 if "length" in name else 180):
-            raise ConversionError(f"unreadable CIF: {name} is {value:g}; no cell has it")
+        low, high = LENGTHS if "length" in name else ANGLES
+        if not low <= value <= high:
+            raise ConversionError(f"unreadable CIF: {name} is {value:g}; {low:g} to {high:g} is needed")
     return [value for value in values if value is not None]
 
 
@@ -260,9 +267,9 @@ def _check_whole(columns: Mapping[str, list[str | None]]) -> None:
     for label, text in zip(columns["label"], columns["occupancy"], strict=True):
         match = NUMBER.fullmatch(text or "1")
         if not match:
-            raise ConversionError(f"unreadable CIF: occupancy {text!r} of {label}; a number is needed")
+            raise ConversionError(f"unreadable CIF: occupancy {(text or '')[:40]!r} of {label}; a number is needed")
         if abs(float(match[1]) - 1) > OCCUPANCY_TOLERANCE:
-            held = f"{label} {float(match[1]):g}"
+            held = f"{(label or 'a site')[:40]} {float(match[1]):g}"
             raise ConversionError(
                 f"disordered site: it holds {held}; every site must be one whole atom, so order it first"
             )
@@ -276,10 +283,10 @@ def _check_whole(columns: Mapping[str, list[str | None]]) -> None:
 def _coordinate(text: str | None, axis: str, label: str) -> tuple[float, float]:
     """A coordinate and what it may be off: half its last digit, or its standard uncertainty."""
     if text is None:
-        raise ConversionError(f"unreadable CIF: {label} has no coordinate {axis}; all atoms need three")
+        raise ConversionError(f"unreadable CIF: {label[:40]} has no coordinate {axis}; all atoms need three")
     match = NUMBER.fullmatch(text)
-    if not match:
-        raise ConversionError(f"unreadable CIF: coordinate {axis} of {label} is {text[:40]!r}; a number is needed")
+    if not match or abs(float(match[1])) > MAX_COORDINATE:
+        raise ConversionError(f"unreadable CIF: coordinate {axis} of {label[:40]} is {text[:40]!r}; a number is needed")
     decimals = len(match[1].lower().partition("e")[0].partition(".")[2])
     unit = 10.0**-decimals if decimals > 1 else 0.0  # 0, 1 and 0.5 are exact
     return float(match[1]), unit * max(0.5, float(match[2] or 0))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from materium.io.cif import Items, Sites
 
+MAX_FORMULA = 1000
+"""Characters; a longer text is no formula."""
 TOLERANCES = {"density": 0.05, "weight": 0.02, "electrons": 0.25, "measured": 0.3, "formula": 0.01}
 """Relative; `electrons` is loose for the dispersion terms in F(000), `measured` for pores."""
 
@@ -127,17 +129,18 @@ class Content:
 
 def parse_formula(text: str) -> dict[str, float] | None:
     """Return the counts by symbols of a formula without brackets such as `Na4 Cl4`, None for what is none."""
-    if not re.fullmatch(r"(?:[A-Za-z]{1,2}(?:\d+\.?\d*|\.\d+)?\s*)+", text):
-        return None
     tokens = text.split()
-    words = [re.fullmatch(r"([A-Za-z]{1,2})([\d.]*)", token) for token in tokens]
+    words = [re.fullmatch(r"([A-Za-z]{1,2})(\d*\.?\d*)", token) for token in tokens]
     pairs = [match.groups() for match in words if match]
-    if len(pairs) < len(tokens) or (len(tokens) == 1 and not tokens[0].isupper()):
-        pairs = re.findall(r"([A-Z][a-z]?)([\d.]*)", text)
+    if len(pairs) < len(tokens) or (len(tokens) == 1 and not text.isupper()):
+        pairs = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", text)
+    if "".join(symbol + amount for symbol, amount in pairs) != "".join(tokens) or len(text) > MAX_FORMULA:
+        return None
     counts: dict[str, float] = {}
     for symbol, amount in pairs:
-        counts[symbol.capitalize()] = counts.get(symbol.capitalize(), 0.0) + float(amount or 1)
-    return counts
+        number = float(amount) if amount not in ("", ".") else 1.0
+        counts[symbol.capitalize()] = counts.get(symbol.capitalize(), 0.0) + number
+    return {symbol: number for symbol, number in counts.items() if number > 0} or None
 
 
 def _numbers_in_cell(items: Items) -> dict[str, float]:
@@ -146,7 +149,7 @@ def _numbers_in_cell(items: Items) -> dict[str, float]:
     names, values = items.column("_atom_type_symbol"), items.column("_atom_type_number_in_cell")
     for name, value in zip(names, values, strict=False):
         match = re.match(r"[A-Za-z]{1,2}", name or "")
-        if not match or not value or not value.isdecimal():
+        if not match or not value or not re.fullmatch(r"\d{1,7}", value):
             return {}
         counts[match[0].capitalize()] = counts.get(match[0].capitalize(), 0.0) + int(value)
     return counts

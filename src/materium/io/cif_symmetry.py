@@ -55,6 +55,7 @@ NEAREST = 0.01
 """Å; images of a site nearer than this, and what its digits leave open, are one atom on a special position."""
 FARTHEST = 0.25
 """Å; however few digits a file gives, images farther apart are two atoms."""
+MAX_IMAGES = 1_000_000
 SAME = 0.02
 """Å; crystals whose atoms differ by less are one."""
 
@@ -151,6 +152,8 @@ def expand(sites: Sites, group: Group, lattice: NDArray[np.float64]) -> Expanded
     frac = sites.frac_coords
     if len(group) == 1:
         return Expanded(frac, np.arange(len(frac)), [1] * len(frac))
+    if len(frac) * len(group) > MAX_IMAGES:
+        raise ConversionError(f"CIF makes {len(frac) * len(group)} images of its sites; at most {MAX_IMAGES} are read")
     rotations, translations = np.swapaxes(group.rotations, 1, 2), group.translations[:, None]
     reach = np.minimum(NEAREST + 2 * sites.digits @ np.linalg.norm(lattice, axis=1), FARTHEST)
     fixed, offsets = _near(frac @ rotations + translations, frac, reach, lattice)

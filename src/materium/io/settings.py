@@ -27,6 +27,8 @@ STEPS = 5040
 """Translations are whole multiples of one part in so many: halves to tenths, 1/12, 1/16, 1/24 and 1/48 are exact."""
 METRIC_TOLERANCE = 5e-3
 """Relative change of a scalar product of two axes; about 0.25 % of a length and 0.3° of an angle."""
+MAX_TEXT = 100
+"""Characters; a longer text is no symbol and no operation."""
 DECIMALS = 2e-3
 """A translation written as a decimal is the simple fraction that is nearer than this."""
 IDENTITY = (1, 0, 0, 0, 1, 0, 0, 0, 1)
@@ -151,7 +153,7 @@ def settings_of_symbol(symbol: str) -> tuple[Setting, ...]:
     Short, full and extended symbols are read, with or without blanks, with the origin choice or the axes after them
     (`:2`, `:R`, and ICSD's S, Z, H and R). A short symbol of a monoclinic type means all of its cell choices.
     """
-    key = _key(symbol)
+    key = _key(symbol[:MAX_TEXT])
     if key in _names():
         return _names()[key]
     match = re.fullmatch(r"(.+?)(?:[:(\[]|(?<=[\dmncdabe])(?=[szhr]+$))(?:origin|choice)?=?([^)\]]+)[)\]]?", key)
@@ -286,7 +288,7 @@ def _lattice_basis(vectors: NDArray[np.int64]) -> NDArray[np.int64]:
 @lru_cache(maxsize=8192)
 def _operation(text: str) -> Code:
     parts = re.sub(r"\s+", "", text).lower().split(",")
-    rows = [_row(part) for part in parts]
+    rows = [_row(part) for part in parts] if len(text) <= MAX_TEXT else []
     if len(rows) != 3 or None in rows:
         raise ConversionError(f"unreadable symmetry operation: {text[:40]!r}; write it like -x, y+1/2, -z")
     known = [row for row in rows if row is not None]
