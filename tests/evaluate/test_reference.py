@@ -259,8 +259,9 @@ def test_labels_of_dft_weigh_more_than_an_estimate(table: Path, tmp_path: Path) 
     assert found.entries == build([table], Additive(), "salts", Options()).entries
 
 
-def test_building_again_gives_the_same_fingerprint(built: Reference, table: Path) -> None:
-    assert build([table], Additive(), "salts", Options()).fingerprint == built.fingerprint
+@pytest.mark.parametrize("processes", [1, 2])
+def test_building_again_gives_the_same_fingerprint(built: Reference, table: Path, processes: int) -> None:
+    assert build([table], Additive(), "salts", Options(processes=processes)).fingerprint == built.fingerprint
     assert built.tables[0].sha256 == digest(table)
 
 

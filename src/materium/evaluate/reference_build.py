@@ -56,6 +56,8 @@ SAMPLE, REPRODUCED = 50, 2e-3
 """Rows and eV/atom: a table's column of energies is used if the potential gives the same for a sample."""
 CHUNK = 256
 """Crystals between two signs of progress."""
+PARTS = 16
+"""Of the work, for each of several processes."""
 SEED = 0
 
 
@@ -344,8 +346,12 @@ def _settings(items: Sequence[Item], elements: dict[str, float], options: Option
 def _in_parts(
     work: Callable[[Sequence[Any]], list[Any]], items: Sequence[Any], options: Options, track: Track, text: str
 ) -> Iterator[list[Any]]:
-    """What the work makes of the items, part by part, in this process or in several."""
-    parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    """What the work makes of the items, part by part, in this process or in several.
+
+    The work goes to a process with every part, and a hull is megabytes: of these there are few.
+    """
+    size = CHUNK if options.processes == 1 else max(CHUNK, len(items) // (PARTS * options.processes))
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
     if options.processes == 1:
         yield from map(work, track(parts, text))
         return
