@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from materium.crystal import Crystal
 
 COUNT = 32
-"""Structures, unless told otherwise."""
+"""Structures by default."""
 
 
 @with_threads

@@ -96,7 +96,7 @@ def discover(
     fmax: Annotated[float, typer.Option(help="eV/Å; bound of forces and stress when relaxed.")] = Limits.fmax,
     max_steps: Annotated[int, typer.Option(help="Step cap of a relaxation.")] = Limits.max_steps,
     screen: Annotated[
-        float, typer.Option(help="eV/atom above the hull, as made, beyond which a crystal is not relaxed.")
+        float, typer.Option(help="eV/atom above the hull, unrelaxed, beyond which a crystal is not relaxed.")
     ] = Limits.screen,
     model: ModelOption = None,
     device: DeviceOption = "cpu",

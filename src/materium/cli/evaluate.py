@@ -62,7 +62,9 @@ def evaluate(
         str | None, typer.Option(help="Name or file of the reference; by default the potential's.")
     ] = None,
     known: Annotated[Path | None, typer.Option(help="Table to match novelty against, instead of fingerprints.")] = None,
-    n_asked: Annotated[int | None, typer.Option(help="Structures asked for, if more than arrived.", min=1)] = None,
+    n_asked: Annotated[
+        int | None, typer.Option(help="Structures requested, if more than there are: the denominator.", min=1)
+    ] = None,
     skip: Annotated[str, typer.Option(help=f"Stages to leave out, by commas: {_STAGES}.")] = "",
     only: Annotated[str, typer.Option(help=f"Stages to run, by commas: check, {_STAGES}.")] = "",
     bond_valence: Annotated[

@@ -19,9 +19,9 @@ def info(model: ModelOption = None, quiet: QuietOption = False) -> None:
     console = make_console(quiet=quiet)
     console.print(make_table(("", "model"), facts(shape, count_parameters(model), config)))
     console.print("")
-    told = []
+    rows = []
     for name, entry in table().items():
         seen = shape.seen.get(name)
         span = f"{seen.low:g} to {seen.high:g}" if seen else ""
-        told.append((name, entry.unit, span, seen.count if seen else "", entry.description))
-    console.print(make_table(("condition", "unit", "seen in training", "labels", "meaning"), told))
+        rows.append((name, entry.unit, span, seen.count if seen else "", entry.description))
+    console.print(make_table(("condition", "unit", "seen in training", "labels", "meaning"), rows))

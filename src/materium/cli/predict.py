@@ -64,7 +64,10 @@ def predict(
     n: Annotated[int, typer.Option("-n", min=1, help="Predictions for each crystal.")] = SAMPLES,
     seed: SeedOption = Request.seed,
     max_sites: Annotated[
-        int, typer.Option(min=1, help="Crystals with more atoms in the primitive cell are not asked for: misses.")
+        int,
+        typer.Option(
+            min=1, help="Crystals with more atoms in the primitive cell count as misses, without a prediction."
+        ),
     ] = MAX_SITES,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first crystals of the table, so many.")] = None,
     relax: Annotated[

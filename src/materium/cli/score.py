@@ -37,10 +37,10 @@ def score(
     sources: Annotated[list[Path], typer.Argument(help="Files, folders or tables of structures.")],
     out: OutOption,
     order: Annotated[
-        str, typer.Option(help="Site order of the sentences: high, low, xyz or electronegativity.")
+        str, typer.Option(help="Site order of the sequences: high, low, xyz or electronegativity.")
     ] = Request.order,
     lattice_first: Annotated[
-        bool, typer.Option("--lattice-first", help="Score sentences with the lattice before the atoms.")
+        bool, typer.Option("--lattice-first", help="Score sequences with the lattice before the atoms.")
     ] = Request.lattice_first,
     draws: Annotated[
         int | None,
@@ -59,7 +59,7 @@ def score(
 
         materium score crystals.cif --out runs/score
 
-        materium score runs/k/cif --density 3.5 --draws 100 --out runs/told
+        materium score runs/k/cif --density 3.5 --draws 100 --out runs/dense
     """
     from materium.generate.engine import load
     from materium.generate.scoring import check

@@ -30,7 +30,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; another than this machine's needs a token.")] = HOST,
     token: Annotated[
         str | None,
-        typer.Option(envvar="MATERIUM_TOKEN", help="What every request must bring; made where it is needed."),
+        typer.Option(
+            envvar="MATERIUM_TOKEN", help="Secret that every request must carry; generated where one is needed."
+        ),
     ] = None,
     name: Annotated[
         list[str] | None, typer.Option("--name", help="A name by which other machines call this one.")
@@ -38,7 +40,7 @@ def serve(
     model: ModelOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Serve the page and the HTTP API, to this machine alone unless told otherwise; Ctrl-C ends it.
+    """Serve the page and the HTTP API, to this machine alone by default; Ctrl-C ends it.
 
     Example:
 

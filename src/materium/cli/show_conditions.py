@@ -1,4 +1,4 @@
-"""`materium conditions`: what a model can be told, and how well it listens."""
+"""`materium conditions`: the conditions of a model, and how well it meets them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ HEAD = ("condition", "option", "unit", "seen in training", "labels", "met", "mea
 
 
 def conditions(model: ModelOption = None, quiet: QuietOption = False) -> None:
-    """Print what a model can be told: ranges seen in training, labelled crystals, and the share that met its targets.
+    """Print the conditions of a model: ranges seen in training, labelled crystals, and the fraction that met targets.
 
     Example:
 

@@ -28,7 +28,7 @@ def facts(shape: ModelConfig, parameters: int, config: Mapping[str, Any]) -> lis
     return [
         ("parameters", f"{parameters:,}"),
         ("shape", f"{shape.layers} layers, width {shape.width}, {shape.heads} heads"),
-        ("sentences", f"at most {sentences.max_sites} sites, {sentences.bins} grid steps, lengths {lengths} Å"),
+        ("sequences", f"at most {sentences.max_sites} sites, {sentences.bins} grid steps, lengths {lengths} Å"),
         ("species", f"{len(sentences.species)} of element and oxidation state"),
         ("tokenizer", config["tokenizer_fingerprint"]),
         ("weights", config["weights_sha256"][:12]),
