@@ -24,3 +24,7 @@ def squares_unless_unlucky(items: Sequence[int]) -> list[dict[str, Any]]:
     if 13 in items:
         os.kill(os.getpid(), signal.SIGKILL)
     return squares(items)
+
+
+def threads_of(items: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"threads": os.environ["OMP_NUM_THREADS"]} for _ in items]

@@ -7,7 +7,7 @@ import pytest
 
 from materium.errors import DataError
 from materium.evaluate.stages import DIED, Journal, Stage, run
-from workers import squares, squares_unless_unlucky
+from workers import squares, squares_unless_unlucky, threads_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +123,9 @@ def test_crystal_that_kills_a_run_of_one_process_stops_no_second_one(tmp_path: P
     assert found.pop(13) == {"square": None, "why": DIED}
     assert found == {number: EXPECTED[number] for number in (3, 5, 14)}
     assert journal.suspect is None
+
+
+def test_processes_have_a_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # as a command sets it where two cores are free
+    found = run(Stage("threads", threads_of, 10), ITEMS, Journal(None), processes=2)
+    assert {columns["threads"] for columns in found.values()} == {"1"}
