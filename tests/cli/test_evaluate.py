@@ -47,7 +47,7 @@ def test_folder_of_cifs(judge: Callable[..., Any], tmp_path: Path) -> None:
     assert re.search(r"^1 +\S+\.cif ", out, re.MULTILINE)  # the first of the best
     assert "out/report.html" in out.splitlines()[-1]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "evaluation.json", "lemat.csv", "metrics.json", "relaxed.extxyz", "report.html", "rows.parquet"
+        "evaluation.json", "lemat.csv", "metrics.json", "relaxed.extxyz", "report.html", "rows.csv", "rows.parquet"
     }  # fmt: skip
     rows = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
     assert sorted(row["id"] for row in rows) == sorted([*(f"{name}.cif" for name in KNOWN), "ß.cif"])

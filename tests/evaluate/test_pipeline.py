@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from crystals import KNOWN, NACL, QUARTZ, RUTILE, SILICON
 from materium import convert
 from materium.crystal import Crystal
+from materium.data import readers
 from materium.data.records import Row
 from materium.errors import MateriumError
 from materium.evaluate.hull import Hull
@@ -131,8 +133,21 @@ def test_folder_holds_what_was_returned(made: tuple[Evaluation, Path]) -> None:
     relaxed = list(convert.frames(out / "relaxed.extxyz"))
     assert len(relaxed) == sum(row.get("relaxed_cell") is not None for row in found.rows)
     assert sorted(path.name for path in out.iterdir()) == [
-        "evaluation.json", "lemat.csv", "metrics.json", "relaxed.extxyz", "rows.parquet"
+        "evaluation.json", "lemat.csv", "metrics.json", "relaxed", "relaxed.extxyz", "rows.csv", "rows.parquet"
     ]  # fmt: skip
+
+
+def test_folder_holds_plain_files_too(made: tuple[Evaluation, Path]) -> None:
+    """A CSV of the verdicts, and a CIF with symmetry of each relaxed crystal, which are not read twice."""
+    found, out = made
+    with (out / "rows.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["id"] for line in lines] == [row["id"] for row in found.rows]
+    assert "frac_coords" not in lines[0]
+    relaxed = [row for row in found.rows if row.get("relaxed_cell") is not None]
+    cifs = [convert.read_file(path) for path in (out / "relaxed").iterdir()]
+    assert sorted(convert.formula(crystal) for (crystal,) in cifs) == sorted(row["formula"] for row in relaxed)
+    assert len(list(readers.read(out))) == len(relaxed)
 
 
 def test_rows_are_a_table_of_structures(made: tuple[Evaluation, Path]) -> None:

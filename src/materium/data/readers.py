@@ -316,6 +316,8 @@ def _folder(path: Path) -> Source:
         return _array_cache(path)
     if (path / "run.json").is_file() and (path / "structures.extxyz").is_file():
         return open_source(path / "structures.extxyz")  # what else a run folder holds are copies
+    if (path / "evaluation.json").is_file() and (path / "relaxed.extxyz").is_file():
+        return open_source(path / "relaxed.extxyz")  # and so it is in the folder of an evaluation
     files = sorted(file for file in path.rglob("*") if file.is_file())
     kinds = {file: convert.file_kind(file) for file in files}
     structures = [file for file in files if kinds[file]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -14,17 +16,21 @@ from materium.evaluate.lemat import made_crystal, write_lemat
 from materium.io.atomic import damaged, digests, is_empty, read_signed, replacing, write_json, write_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
+    from materium.crystal import Crystal
+
 MARK = "evaluation.json"
-FILES = ("rows.parquet", "metrics.json", "lemat.csv", "relaxed.extxyz")
+FILES = ("rows.parquet", "rows.csv", "metrics.json", "lemat.csv", "relaxed.extxyz")
 """Whose digests the mark of a finished evaluation has."""
 PACKAGES = ("materium", "numpy", "moyopy", "pymatgen-core", "torch")
 """Their versions are noted."""
 INFO = ("id", "formula", "energy", "energy_above_hull", "unsupported", "relax_status", "sun", "msun")
 """What `relaxed.extxyz` says of each structure."""
+STRUCTURE = frozenset({"cell", "atomic_numbers", "frac_coords", "relaxed_cell", "relaxed_frac_coords"})
+"""Columns of `rows.parquet` that `rows.csv` leaves out."""
 
 
 class Folder:
@@ -79,6 +85,9 @@ class Folder:
         write_json(self.path / "metrics.json", metrics)
         with replacing(self.path / "lemat.csv") as part:
             write_lemat(part, rows)
+        with replacing(self.path / "rows.csv") as part:
+            _write_csv(part, rows)
+        _write_cifs(self.path / "relaxed", rows)
         with replacing(self.path / "relaxed.extxyz") as part:
             _write_relaxed(part, rows)
         self._mark(finished=True, files=digests(self.path, FILES))
@@ -116,14 +125,44 @@ def _check_outside(path: Path, source: object) -> None:
         raise MateriumError(f"{path} lies in {source}, which is read as a whole; choose an --out beside it")
 
 
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the verdicts without the structures: numbers and words, a list as its words between semicolons."""
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in STRUCTURE]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            lists = {
+                name: "; ".join(map(str, row[name])) for name in columns if isinstance(row.get(name), list | tuple)
+            }
+            writer.writerow({**row, **lists})
+
+
+def _relaxed(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Crystal]]:
+    for row in rows:
+        if row.get("relaxed_cell") is not None:
+            yield row, made_crystal({**row, "cell": row["relaxed_cell"], "frac_coords": row["relaxed_frac_coords"]})
+
+
 def _write_relaxed(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from materium.convert import write_extxyz_frame
 
     with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            if row.get("relaxed_cell") is not None:
-                relaxed = {**row, "cell": row["relaxed_cell"], "frac_coords": row["relaxed_frac_coords"]}
-                write_extxyz_frame(file, made_crystal(relaxed), {name: row.get(name) for name in INFO})
+        for row, crystal in _relaxed(rows):
+            write_extxyz_frame(file, crystal, {name: row.get(name) for name in INFO})
+
+
+def _write_cifs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the relaxed crystals with their symmetry, a file each, under what a file name can hold of their ids."""
+    from materium.dft.folder import folder_name
+    from materium.wyckoff import to_cif
+
+    shutil.rmtree(path, ignore_errors=True)  # of a process that was killed here
+    taken: Counter[str] = Counter()
+    for row, crystal in _relaxed(rows):
+        path.mkdir(exist_ok=True)
+        name = folder_name(str(row["id"]), taken)
+        (path / f"{name}.cif").write_text(to_cif(crystal, str(row["id"])), encoding="utf-8")
 
 
 def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -138,8 +138,9 @@ def evaluate(  # noqa: PLR0913 - what is judged, how, and how it is run
     source
         As in `materium.evaluate.inputs.read_inputs`.
     out
-        Folder for `rows.parquet`, `metrics.json`, `relaxed.extxyz` and `lemat.csv`; without it nothing is written. A
-        stopped evaluation goes on; a finished one of the same input and settings is returned as it is.
+        Folder for `rows.parquet`, `rows.csv`, `metrics.json`, `relaxed.extxyz`, `relaxed/` and `lemat.csv`; without it
+        nothing is written. A stopped evaluation goes on; a finished one of the same input and settings is returned as
+        it is.
     processes
         For checking, matching and relaxing; more change no verdict.
     command
