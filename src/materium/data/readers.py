@@ -6,12 +6,12 @@ stops a source as a whole (a missing file, a table without structures, a file cu
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 import zlib
 from contextlib import contextmanager
-from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,10 +32,10 @@ from materium.data.records import (
     with_numbers,
 )
 from materium.errors import DataError, MateriumError
-from materium.io.files import Utf8File, check_file, decode, read_json
+from materium.io.files import check_file, decode, read_json, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -46,8 +46,10 @@ BATCH_ROWS = 1024
 BATCH_VALUES = 2_000_000
 MAX_GROUP_VALUES = 200_000_000
 """Of one column in one group of rows, which a few bytes of a Parquet file can claim; 1.6 GB of memory as numbers."""
-CSV_BLOCK = 1 << 24
-"""Bytes; a row of a CSV file, with its CIF, must fit in."""
+MAX_FIELD = 1 << 24
+"""Characters of a field of a CSV file, which may be a CIF."""
+HEAD_LINES = 8
+"""Lines among which the names of the columns of a CSV file stand."""
 DELIMITERS = (",", ";", "\t", "|")
 """Between the columns of a CSV file: Excel writes `;` in most of Europe, and a tab in its Unicode text."""
 CACHE_FILES = ("pos", "cell", "atomic_numbers", "num_atoms")
@@ -212,44 +214,50 @@ def _flat_columns(schema: pa.Schema, layout: Layout) -> list[str]:
 
 def _csv(path: Path) -> Source:
     delimiter, names = _columns_of(path)
+    if not names:
+        raise DataError(f"cannot read {path}: it has no line of columns; give a whole file")
     return Source(_guarded(_csv_rows(path, delimiter, names, layout_of(names, path)), path), None)
 
 
 def _columns_of(path: Path) -> tuple[str, list[str]]:
     """The sign between the columns, and their names: the first sign that gives a table with structures, or a comma."""
-    found = {}
-    for delimiter in DELIMITERS:
-        with _open_csv(path, delimiter, [], []) as reader:
-            found[delimiter] = reader.schema.names
-        if any(set(layout.columns) <= set(found[delimiter]) for layout in LAYOUTS):
-            return delimiter, found[delimiter]
-    return DELIMITERS[0], found[DELIMITERS[0]]
+    lines = list(islice(read_lines(path), HEAD_LINES))
+    heads = {delimiter: _head(lines, delimiter) for delimiter in DELIMITERS}
+    for delimiter, names in heads.items():
+        if any(set(layout.columns) <= set(names) for layout in LAYOUTS):
+            return delimiter, names
+    return DELIMITERS[0], heads[DELIMITERS[0]]
 
 
-def _open_csv(path: Path, delimiter: str, names: Iterable[str], broken: list[Row]) -> pa.csv.CSVStreamingReader:
-    """A reader with these columns as text, since types guessed from the first block would fail on a later one."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    options = csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False)  # with threads, broken lines have no number
-    skip = partial(_skip_line, broken)
-    parsing = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip)
-    text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    return csv.open_csv(Utf8File(path), read_options=options, parse_options=parsing, convert_options=text)
+def _head(lines: list[str], delimiter: str) -> list[str]:
+    try:
+        return next((line for line in csv.reader(lines, delimiter=delimiter, strict=True) if line), [])
+    except csv.Error:
+        return []
 
 
-def _csv_rows(path: Path, delimiter: str, names: Sequence[str], layout: Layout) -> Iterator[Row]:
-    broken: list[Row] = []
-    with _open_csv(path, delimiter, names, broken) as reader:
-        records = (record for batch in reader for record in batch.to_pylist())
-        yield from record_rows((with_numbers(record, layout) for record in records), layout)
-    yield from broken
-
-
-def _skip_line(broken: list[Row], line: pa.csv.InvalidRow) -> str:
-    reason = f"broken line: {line.actual_columns} columns, {line.expected_columns} are needed"
-    broken.append(Row(f"line {line.number}", None, {}, reason))
-    return "skip"
+def _csv_rows(path: Path, delimiter: str, names: list[str], layout: Layout) -> Iterator[Row]:
+    """Rows of a CSV file; a line with other columns, or with quotes that do not close, is a rejected one."""
+    csv.field_size_limit(MAX_FIELD)
+    reader, index, head = csv.reader(read_lines(path), delimiter=delimiter, strict=True), 0, True
+    while True:
+        start = reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(f"line {start}", None, {}, f"broken line: {error}")
+            continue
+        if not values or head:
+            head = head and not values
+        elif len(values) != len(names):
+            reason = f"broken line: {len(values)} columns, {len(names)} are needed"
+            yield Row(f"line {start}", None, {}, reason)
+        else:
+            record = dict(zip(names, values, strict=True))
+            yield record_row(with_numbers(record, layout), layout, index)
+            index += 1
 
 
 def _json(path: Path) -> Source:

@@ -46,6 +46,8 @@ MAX_WHOLE = 2**63
 """Beyond it a whole number is no identifier and no count; tables hold it as a real one."""
 MAX_DIGITS = 19
 """Digits of a number that is kept as a whole one."""
+SHOWN_COLUMNS = 300
+"""Characters of the columns of a table that has no structures."""
 SHOWN_LABEL = 40
 """Characters of a label that is left out."""
 NOT_A_PROPERTY = re.compile(r"|cif(\..*)?|structure|index|Unnamed: \d+", re.IGNORECASE)
@@ -156,7 +158,8 @@ def layout_of(columns: Collection[str], where: object) -> Layout:
         if set(layout.columns) <= set(columns):
             return layout
     needed = ", or ".join(" + ".join(layout.columns) for layout in LAYOUTS)
-    raise DataError(f"{where} has no structure column: found {', '.join(columns) or 'none'}; needed: {needed}")
+    found = "".join(sign if sign.isprintable() else "?" for sign in ", ".join(map(str, columns))[:SHOWN_COLUMNS])
+    raise DataError(f"{where} has no structure column: found {found or 'none'}; needed: {needed}")
 
 
 def record_rows(records: Iterable[Record], layout: Layout) -> Iterator[Row]:

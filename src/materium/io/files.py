@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 MAX_STRUCTURE_BYTES = 64 << 20
 """Of a file that holds one structure: one of `MAX_SITES` sites has a hundredth of that."""
-MAX_JSON_BYTES = 512 << 20
+MAX_JSON_BYTES = 256 << 20
 """Of a JSON file, unpacked: it is in memory as a whole, some ten times as large."""
-MAX_UNPACKED_RATIO = 200
+MAX_UNPACKED_RATIO = 100
 """Times which a packed file may grow; tables of crystals grow 3 to 30 times, what is made to fill a memory 1,000."""
 FREE_UNPACKED_BYTES = 64 << 20
 """Unpacked bytes for which the ratio is not looked at."""
