@@ -16,6 +16,7 @@ from materium.crystal import Crystal, lattice_from_parameters
 from materium.errors import ConversionError, unknown_element
 from materium.io.cif_content import parse_formula
 from materium.io.cif_symmetry import crystal_of
+from materium.io.sites import is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,8 +36,6 @@ ANGLES = (1.0, 179.0)
 """Degrees; outside of it a cell is flat."""
 MAX_COORDINATE = 1e4
 """Cells away from the origin: beyond it digits are lost."""
-OCCUPANCY_TOLERANCE = 1.001e-8
-"""By which an occupancy may differ from 1: pymatgen's tolerance of amounts, with the last digit of 1 - 1e-8."""
 RARE = frozenset(
     {
         "He",
@@ -268,7 +267,7 @@ def _check_whole(columns: Mapping[str, list[str | None]]) -> None:
         match = NUMBER.fullmatch(text or "1")
         if not match:
             raise ConversionError(f"unreadable CIF: occupancy {(text or '')[:40]!r} of {label}; a number is needed")
-        if abs(float(match[1]) - 1) > OCCUPANCY_TOLERANCE:
+        if not is_whole(float(match[1])):
             held = f"{(label or 'a site')[:40]} {float(match[1]):g}"
             raise ConversionError(
                 f"disordered site: it holds {held}; every site must be one whole atom, so order it first"

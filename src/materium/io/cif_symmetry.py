@@ -27,6 +27,7 @@ from materium.io.settings import (
     settings_of_symbol,
     with_code,
 )
+from materium.io.sites import integer_states
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,7 +207,7 @@ def _judged(candidate: Candidate, content: Content, lattice: NDArray[np.float64]
     if expanded.fault:
         candidate.faults.append(expanded.fault)
         return None
-    states = _integers([content.sites.states[owner] for owner in expanded.owners.tolist()])
+    states = integer_states([content.sites.states[owner] for owner in expanded.owners.tolist()])
     crystal = Crystal(lattice, expanded.frac_coords, content.sites.numbers[expanded.owners], states)
     by = f" (symmetry: {candidate.source})" if len(candidate.group) > 1 else ""
     found = content.contradictions(
@@ -216,11 +217,6 @@ def _judged(candidate: Candidate, content: Content, lattice: NDArray[np.float64]
     if distances and not candidate.faults and crystal.min_distance < MIN_DISTANCE:
         candidate.faults.append(f"overlapping atoms: {crystal.min_distance:.3f} Å apart{by}")
     return crystal
-
-
-def _integers(states: Sequence[float | None]) -> NDArray[np.int64] | None:
-    known = [int(state) for state in states if state is not None and state.is_integer()]
-    return np.array(known, dtype=np.int64) if len(known) == len(states) and any(known) else None
 
 
 def _chosen(made: Sequence[tuple[Candidate, Crystal | None]], content: Content) -> Candidate:
