@@ -150,6 +150,7 @@ def without_states(crystal: Crystal) -> Crystal:
         (SYMBOL + "_space_group_IT_number 221", "its symbol is 'F m -3 m', but its number is 221"),
         (SYMBOL + "_space_group_name_Hall '-P 4 2 3'", "its Hall symbol is '-P 4 2 3', but its symbol is 'F m -3 m'"),
         (SYMBOL + "_space_group.name_H-M_alt 'P m -3 m'", "but its symbol is"),
+        (ALL + "_space_group.name_H-M_ref 'P m -3 m'", "those of F m -3 m, but its reference symbol is 'P m -3 m'"),
         (IDENTITY + "_space_group_crystal_system cubic", "those of P 1, but its crystal system is cubic"),
         ("_symmetry_cell_setting cubic", "no symmetry is given, but its crystal system is cubic"),
         (ALL + FORMULA.replace("4", "2"), "disagree with its formula: _cell_formula_units_Z is 2"),

@@ -42,6 +42,7 @@ SYMBOLS = (
     "_space_group_name_h-m_full",
     "_space_group_name_h-m",
 )
+REFERENCE_SYMBOL = "_space_group_name_h-m_ref"
 NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 HALL_SYMBOLS = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
 SYSTEMS = ("_space_group_crystal_system", "_symmetry_cell_setting")
@@ -348,6 +349,10 @@ def _statements(items: Items) -> tuple[list[Statement], list[str]]:
             statements.append(_statement(f"its number is {text}", settings, code, names_setting=False))
         else:
             unknown.append(f"number {text[:40]}")
+    for text in items.given(REFERENCE_SYMBOL).values():  # of the type's reference setting, not of the file's
+        numbers = frozenset(setting.number for setting in settings_of_symbol(text))
+        if numbers:
+            statements.append(Statement(f"its reference symbol is {text[:40]!r}", numbers=numbers))
     for text in dict.fromkeys(items.given(*SYSTEMS).values()):
         name = "trigonal" if text.lower() in ("hexagonal", "rhombohedral") else text.lower()
         if name in FIRST_NUMBERS:
