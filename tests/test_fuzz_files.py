@@ -274,7 +274,7 @@ def outcome(path: Path) -> str:
             convert.write_extxyz_frame(again, row.crystal, {"id": row.id, **row.properties})
             crystal, info = convert.from_extxyz(again.getvalue())
             assert crystal.numbers.tolist() == row.crystal.numbers.tolist()
-            assert {str(v) for v in row.properties.values()} <= {str(v) for v in info.values()} | {""}
+            assert {" ".join(str(v).split()) for v in row.properties.values()} <= {str(v) for v in info.values()} | {""}
     return "read" if rows and all(row.crystal is not None for row in rows) else "rejected"
 
 

@@ -226,7 +226,10 @@ def database_ids(path: Path) -> list[int]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise ConversionError(f"{path} is no ASE database ({error}); a .db file that ase.db wrote is needed") from error
+        detail = " ".join(str(error).split())[:160]
+        raise ConversionError(
+            f"{path} is no ASE database ({detail}); a .db file that ase.db wrote is needed"
+        ) from error
 
 
 def atomic_numbers(names: Sequence[str]) -> NDArray[np.int64]:

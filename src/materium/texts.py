@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXACT = ".12f"
 """Å, degrees and fractions in a CIF; pymatgen's eight decimals lose what a float64 holds."""
 CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-QUOTED = frozenset(" \"'{}[]")
+QUOTED = frozenset(" \"'{}[]=")
 """Signs for which a text in an extxyz comment stands in quotes."""
 SITES = """loop_
  _atom_site_type_symbol

@@ -108,9 +108,11 @@ def test_a_broken_frame_costs_no_other(tmp_path: Path, encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1.5, 3, True, "high", "007", "1 2 3", "T", "a=b", 'say "a\\b"', "line\nbreak", "[x]"]
+    "value", [1.5, 3, True, "high", "007", "1 2 3", "T", "a=b", "=", "a=", 'say "a\\b"', "line\nbreak", "[x]"]
 )
-@pytest.mark.parametrize("name", [*sorted(RESERVED), "energy", "two words", "a=b", "new\nline", "forces", "uid"])
+@pytest.mark.parametrize(
+    "name", [*sorted(RESERVED), "energy", "two words", "a=b", "=", "a=", "new\nline", "forces", "uid"]
+)
 def test_what_is_written_is_read(name: str, value: str | float) -> None:
     file = StringIO()
     convert.write_extxyz_frame(file, NACL, {"id": "007", name: value, "energy_label": None})

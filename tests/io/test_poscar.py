@@ -69,6 +69,11 @@ def test_a_scale_that_is_none_is_refused(scale: str) -> None:
         convert.from_poscar(poscar(scale, PLAIN.lattice, cartesian=True))
 
 
+def test_a_symbol_that_pymatgen_takes_for_code_is_refused() -> None:
+    with pytest.raises(MateriumError, match="unreadable POSCAR"):
+        convert.from_poscar(poscar("1.0", PLAIN.lattice, cartesian=False).replace("Ti O", "Ti spin="))
+
+
 def test_a_blank_title_is_fine() -> None:
     text = poscar("1.0", PLAIN.lattice, cartesian=False)
     assert_same(PLAIN, convert.from_poscar(text.replace("rutile", "", 1)), tolerance=1e-9)

@@ -42,10 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "Source", "checked", "count", "digest", "open_source", "read"]
 
-BATCH_ROWS = 1024
-BATCH_VALUES = 2_000_000
-MAX_GROUP_VALUES = 200_000_000
-"""Of one column in one group of rows, which a few bytes of a Parquet file can claim; 1.6 GB of memory as numbers."""
+BATCH_ROWS = 256
+BATCH_BYTES = 1 << 24
+"""Of a batch whose rows become Python's numbers together, which are eight times as large; of larger ones each does."""
 MAX_FIELD = 1 << 24
 """Characters of a field of a CSV file, which may be a CIF."""
 HEAD_LINES = 8
@@ -168,39 +167,25 @@ def _parquet(path: Path) -> Source:
     file = pq.ParquetFile(path)
     layout = layout_of(file.schema_arrow.names, path)
     columns = _flat_columns(file.schema_arrow, layout)
-    batches = file.iter_batches(_batch_rows(file.metadata, path), columns=columns)
+    batches = file.iter_batches(BATCH_ROWS, columns=columns)
     records = (record for batch in batches for record in _records(batch))
     return Source(_guarded(record_rows(records, layout), path), file.metadata.num_rows)
 
 
-def _batch_rows(metadata: Any, path: Path) -> int:  # noqa: ANN401 - pyarrow has no types
-    """How many rows to hold at once, so that they are `BATCH_VALUES` values of a column, on average, at most."""
-    widest = 1.0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        values = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
-        if values > MAX_GROUP_VALUES:
-            raise DataError(f"{path} has a group of rows with {values} values in a column; write it in smaller groups")
-        widest = max(widest, values / max(group.num_rows, 1))
-    return int(min(BATCH_ROWS, max(BATCH_VALUES / widest, 1)))
-
-
-def _records(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """The rows of a batch; text that is not UTF-8, which Parquet allows nobody and some write, is decoded."""
     import pyarrow as pa
 
-    try:
-        return list(batch.to_pylist())
-    except UnicodeDecodeError:
-        texts = [pa.types.is_string(field.type) or pa.types.is_large_string(field.type) for field in batch.schema]
-        columns = [c.cast(pa.large_binary()) if text else c for c, text in zip(batch.columns, texts, strict=True)]
-        rows = zip(*(column.to_pylist() for column in columns), strict=True)
-        return [
-            {
-                name: decode(value) if isinstance(value, bytes) else value
-                for name, value in zip(batch.schema.names, row, strict=True)
-            }
-            for row in rows
-        ]
+    rows = 1 if batch.nbytes > BATCH_BYTES else max(batch.num_rows, 1)
+    for part in (batch.slice(start, rows) for start in range(0, batch.num_rows, rows)):
+        try:
+            yield from part.to_pylist()
+        except UnicodeDecodeError:
+            texts = [pa.types.is_string(field.type) or pa.types.is_large_string(field.type) for field in part.schema]
+            columns = [c.cast(pa.large_binary()) if text else c for c, text in zip(part.columns, texts, strict=True)]
+            for row in zip(*(column.to_pylist() for column in columns), strict=True):
+                values = (decode(value) if isinstance(value, bytes) else value for value in row)
+                yield dict(zip(part.schema.names, values, strict=True))
 
 
 def _flat_columns(schema: pa.Schema, layout: Layout) -> list[str]:

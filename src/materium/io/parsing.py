@@ -20,6 +20,7 @@ UNREADABLE = (
     OSError,
     RuntimeError,
     StopIteration,
+    SyntaxError,
     TypeError,
     UserWarning,
     ValueError,
