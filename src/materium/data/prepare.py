@@ -19,7 +19,7 @@ import numpy as np
 from materium import oxidation
 from materium.data.shard import Shard, write_shard
 from materium.errors import DataError, MateriumError
-from materium.io.atomic import write_json
+from materium.io.atomic import damaged, digests, read_signed, write_signed
 from materium.io.lock import hold_folder
 from materium.processes import Pool
 from materium.properties import scalar_names
@@ -145,7 +145,7 @@ def _made(  # noqa: PLR0913, PLR0917 - what `prepare` got
         "fingerprint": tokenizer.config.fingerprint,
         "splits": counts,
     }
-    write_json(out / "manifest.json", manifest)
+    write_signed(out / "manifest.json", {**manifest, "files": digests(out, counts)})
     return read_manifest(out)
 
 
@@ -185,7 +185,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not JSON ({error}); remove {folder} and prepare anew") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path} is no manifest of format {FORMAT}; remove {folder} and prepare anew")
-    return manifest
+    return read_signed(path, "no shards", f"remove {folder} and prepare anew")
+
+
+def check_shards(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise `DataError` if a file of the shards is missing, or another one than was written."""
+    if lost := damaged(folder, manifest["files"]):
+        raise DataError(f"{folder / lost[0]} is damaged or missing; the same 'materium prepare' makes it anew")
 
 
 def prepare_row(row: Row, config: PrepareConfig) -> Prepared:
@@ -375,4 +381,4 @@ def _existing(out: Path, identity: str) -> dict[str, Any] | None:
     manifest = read_manifest(out)
     if manifest.get("identity") != identity:
         raise DataError(f"{out} holds shards of other sources or settings; choose another --out or remove it")
-    return manifest
+    return None if damaged(out, manifest["files"]) else manifest

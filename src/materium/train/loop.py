@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
-from materium.data.prepare import options_for, read_manifest
+from materium.data.prepare import check_shards, options_for, read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
 from materium.extras import install_command
@@ -23,6 +23,7 @@ from materium.io.atomic import write_bytes
 from materium.model.checkpoint import load_checkpoint, save_model
 from materium.model.conditions import Conditions, layout_id
 from materium.model.device import has_bfloat16
+from materium.model.folder import CONFIG, WEIGHTS
 from materium.model.likelihood import TOKEN_TYPES, nll
 from materium.model.transformer import Transformer
 from materium.tokens.grammar import Grammar
@@ -98,6 +99,7 @@ class Run:
             tokens than the shards.
         """
         manifest = read_manifest(data)
+        check_shards(data, manifest)
         tokenizer = Tokenizer(TokenizerConfig.from_dict(manifest["tokenizer"]))
         tokenizer.config.require(manifest["fingerprint"], str(data))
         self.out, self.config, self.device = out, config, torch.device(device)
@@ -255,7 +257,8 @@ class Run:
             for j, entry in optimiser.state_dict()["state"].items():
                 state |= {f"optimiser.{i}.{j}.{name}": torch.as_tensor(value) for name, value in entry.items()}
         progress = {"progress": vars(self.progress), "average_steps": self.average.steps, "identity": self.identity}
-        facts = json.dumps(progress)
+        paths = [path for name in (LOG, VALIDATION_LOG) if (path := self.out / name).exists()]
+        facts = json.dumps({**progress, "logs": {path.name: path.read_text(encoding="utf-8") for path in paths}})
         arrays = {name: value.cpu().contiguous() for name, value in state.items()}
         write_bytes(self.out / STATE, save(arrays, metadata={"facts": facts, "sha256": _digest(facts, arrays)}))
 
@@ -272,6 +275,12 @@ class Run:
         for i, optimiser in enumerate(self.optimisers):
             optimiser.load_state_dict({**optimiser.state_dict(), "state": _optimiser_state(state, i)})
         torch.set_rng_state(state["random"])
+        for name, text in facts["logs"].items():  # whatever became of the files, no step is missing or there twice
+            write_bytes(self.out / name, text.encode())
+        if (self.out / CONFIG).exists() and (self.out / WEIGHTS).exists():
+            load_checkpoint(self.out)  # the best model so far may never be written again
+        else:
+            self.progress.best = math.inf
 
 
 def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelConfig:
@@ -421,11 +430,11 @@ class CsvLog:
 
 def read_log(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """Return the rows of a log; none if there is no file of these columns, and no row that was cut short."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
     if not lines or lines[0].strip() != ",".join(columns):
         return []
     rows = [line.strip().split(",") for line in lines[1:] if line.endswith("\n")]
-    return [row for row in rows if len(row) == len(columns)]
+    return [row for row in rows if len(row) == len(columns) and row[0].isdecimal()]
 
 
 def write_row(path: Path, row: dict[str, float]) -> None:
