@@ -15,6 +15,8 @@ from pymatgen.core import Composition, Lattice, Structure
 from pages import NO_PLAYWRIGHT, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.sync_api import Locator, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).expect
@@ -103,3 +105,22 @@ def test_crystals_are_relaxed_and_judged_on_demand(written: Page) -> None:
         page.get_by_label("relaxed").check()
         cif = downloaded(page, page.locator("#detail-files").get_by_text("CIF")).decode()
         assert same(Structure.from_str(cif, fmt="cif"), page.locator("#detail-title").inner_text().replace("\n", ""))
+
+
+def test_names_that_are_scripts_are_text(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    """What a file, a frame, a reason and an address say is shown, never run."""
+    script = "<img src=x onerror=document.title='run'></script><script>document.title='run'</script>\"'\u202e"
+    frame = (
+        f'1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3 id="{script.replace(chr(34), "")}"\nO 0 0 0\n'
+    )
+    files = tmp_path / "<b onclick=alert(1)>.extxyz"
+    files.write_text(frame + "1\n<img src=x onerror=alert(1)>\nXx 0 0 0\n", encoding="utf-8")
+    page = open_page(f"#{script}")
+    title = page.title()
+    page.locator("#tab-upload").click()
+    page.set_input_files("#upload-files", files)
+    page.locator("#upload-score").click()
+    expect(page.locator(".card")).to_have_count(2)
+    page.locator(".card-open").first.click()
+    assert page.title() == title
+    assert page.locator("img[src=x], script:not([src]), b[onclick]").count() == 0

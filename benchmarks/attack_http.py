@@ -1,0 +1,249 @@
+"""Ask a real `materium serve` at this machine for what nobody should, and count what it answers.
+
+    python benchmarks/attack_http.py [--long]
+
+Some 300 requests: bodies that are wrong in every way, raw bytes, streams and clients at once, connections that are
+silent or do not read, 60 jobs, a killed worker, a killed server, and a disk that takes nothing. The last line is JSON:
+answers by status, tracebacks in the server's log, requests without an answer, and memory in MB before and after. With
+`--long` it waits for the limits of time (a minute).
+"""
+
+import argparse
+import json
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+PATIENCE = 60.0
+FILE = {"files": [{"name": "a.cif", "text": "data_a\n"}]}
+DIGITS = "9" * 20
+BODIES: list[Any] = [
+    [], None, "x", 5, {"n": 0}, {"n": None}, {"n": 10**30}, {"seed": -1}, {"top_p": 2}, {"order": "x"}, {"z": "\u0662"},
+    {"elements": ["<img onerror=alert(1)>"]}, {"cell_formula": "Na1e400"}, {"conditions": []}, {"\ud800": 1},
+    {str(k): 0 for k in range(150_000)}, {"conditions": {str(k): 0 for k in range(150_000)}},
+    *({"conditions": {"density": value}} for value in ("-1e308..1e308", 1e300, "\u0663", "", "x" * 121, [{}])),
+    *({"conditions": {"reduced_formula": value}} for value in ("Xx", "(" * 99, f"Na{DIGITS}", "H\u0662O", "</script>")),
+    *({"conditions": {"space_group": value}} for value in (0, 231, 1e300, "P", "\u202eP1")),
+    {"soft": True, "conditions": {"reduced_formula": f"Na{DIGITS}Cl"}}, {"require": ["Na"], "forbid": ["Na"]},
+    {"source": FILE, "add": f"O{DIGITS}"}, {"source": {"job": "x"}}, {"source": {"files": []}}, {"source": 5},
+    *({"source": {"files": [{"name": name, "text": "x"}]}} for name in ("a.gz", "../a.cif", "<b>.cif", "\u202ea.cif")),
+]  # fmt: skip
+RAW = [b"", b"{", b"[" * 1_900_000, b'{"a":' * 300_000, b"9" * 5000, b"\xff\xfe", b'"\\ud800"', b'{"n":1e999}', b"NaN"]
+HEADS = [
+    "Origin: http://[", "Origin: null", "Host: evil", "Content-Length: 99999999999999999999", "Content-Length: -1",
+    "Content-Length: 5", "Transfer-Encoding: chunked\r\nContent-Length: 3", "Upgrade: websocket\r\nConnection: upgrade",
+    "Authorization: Bearer \xff", "Cookie: materium_token=\xff;;=", "Last-Event-ID: 99999999999999999999",
+    "Range: bytes=0-,1-,2-", "Expect: 100-continue", "X: " + "a" * 70_000,
+]  # fmt: skip
+PATHS = ["/", "//[", "/static/%00", "/static/..%2f..%2fapp.py", "/jobs/%ff", "/jobs/x/events", "/jobs?x=" + "a" * 9000]
+
+
+class Attack:
+    """A server, and what came of it."""
+
+    def __init__(self, log: Path) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.notes: dict[str, Any] = {}
+        self.log = log
+
+    def start(self, *, no_files: bool = False) -> None:
+        """Start the server, and wait until it is ready; `no_files` lets it write none, as a full disk does."""
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))) if no_files else None
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "materium", "serve", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if no_files else self.log.open("a", encoding="utf-8"),
+            text=True,
+            preexec_fn=limit,  # noqa: PLW1509 - no thread runs here any more
+        )
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        self.port = int(re.findall(r":(\d+)/", line)[0])
+        while json.loads(self.ask("GET", "/healthz")[1] or "{}").get("worker") != "ready":
+            time.sleep(0.5)
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        """Open a connection, and send something."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        connection.sendall(sent)
+        return connection
+
+    def head(self, line: str, *lines: str) -> bytes:
+        """Return the header of a request."""
+        host = [] if any(one.startswith("Host") for one in lines) else [f"Host: 127.0.0.1:{self.port}"]
+        return "\r\n".join([f"{line} HTTP/1.1", *host, *lines, "", ""]).encode("latin-1")
+
+    def ask(self, method: str, path: str, body: bytes | None = None, *lines: str) -> tuple[str, str]:
+        """Return status and body of an answer; a connection that brings none within a minute counts as a hang."""
+        length = [] if body is None else [f"Content-Length: {len(body)}", "Content-Type: application/json"]
+        connection = self.connect()
+        found = b""
+        try:
+            connection.sendall(self.head(f"{method} {path}", *length, "Connection: close", *lines) + (body or b""))
+            while more := connection.recv(65536):
+                found += more
+        except TimeoutError:
+            self.statuses["hang"] += 1
+            return "hang", ""
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        head, _, rest = found.decode("utf-8", "replace").partition("\r\n\r\n")
+        status = head.split(" ")[1] if " " in head else "closed"
+        self.statuses[status] += 1
+        return status, rest
+
+    def post(self, path: str, body: object, *lines: str) -> tuple[str, str]:
+        """Send JSON."""
+        return self.ask("POST", path, json.dumps(body).encode(), *lines)
+
+    def job(self, path: str, body: object) -> str:
+        """Begin a job, and return its id; empty where it is refused."""
+        status, text = self.post(path, body)
+        return str(json.loads(text)["job"]["id"]) if status == "202" else ""
+
+    def state(self, job: str) -> str:
+        """Return the state of a job."""
+        return str(json.loads(self.ask("GET", f"/jobs/{job}?limit=0")[1])["job"]["state"])
+
+    def until(self, job: str, *states: str) -> str:
+        """Wait until a job is in one of these states."""
+        end = time.monotonic() + 2 * PATIENCE
+        while (state := self.state(job)) not in states and time.monotonic() < end:
+            time.sleep(0.1)
+        return state
+
+    def memory(self) -> int:
+        """Return the memory of the server and its processes in MB."""
+        whole = psutil.Process(self.process.pid)
+        return int(sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]) / 1e6)
+
+    def requests(self) -> None:
+        """Wrong bodies, wrong bytes, wrong headers, wrong paths."""
+        for body in BODIES:
+            for path in ("/generate", "/score", "/evaluate", "/complete"):
+                self.cancel(self.post(path, body))
+        for raw in RAW:
+            for path in ("/generate", "/score"):
+                self.cancel(self.ask("POST", path, raw))
+        for line in HEADS:
+            self.ask("GET", "/healthz", None, line)
+        for path in PATHS:
+            for method in ("GET", "HEAD", "POST", "OPTIONS", "DELETE"):
+                self.ask(method, path)
+
+    def cancel(self, answer: tuple[str, str]) -> None:
+        """Cancel what was taken."""
+        if answer[0] == "202":
+            self.ask("POST", f"/jobs/{json.loads(answer[1])['job']['id']}/cancel")
+
+    def crowds(self) -> None:
+        """60 jobs and 50 clients at once; 110 streams of one job; a stream that is asked for when there is no room."""
+        with ThreadPoolExecutor(50) as pool:
+            jobs = list(pool.map(lambda _: self.post("/generate", {"n": 1}), range(60)))
+            slow = list(pool.map(lambda _: timed(lambda: self.ask("GET", "/jobs")), range(100)))
+        self.notes["jobs"] = dict(Counter(status for status, _ in jobs))
+        self.notes["slowest_of_100_lists_s"] = round(max(slow), 2)
+        for answer in jobs:
+            self.cancel(answer)
+        job = self.job("/generate", {"n": 1000})
+        streams = [self.connect(self.head(f"GET /jobs/{job}/events")) for _ in range(110)]
+        codes = Counter(one.recv(12)[9:12].decode() for one in streams)
+        before = self.ask("GET", "/jobs")[1].count('"created"')
+        full = self.post("/generate", {"n": 1}, "Accept: text/event-stream")[0]
+        after = self.ask("GET", "/jobs")[1].count('"created"')
+        self.notes["streams"] = {**codes, "then": full, "queued": after - before}
+        for one in streams:
+            one.close()
+        self.ask("POST", f"/jobs/{job}/cancel")
+
+    def kills(self) -> None:
+        """A worker that is killed, a stream at SIGTERM, a server that is killed in the middle of a job."""
+        job = self.job("/generate", {"n": 1000})
+        self.until(job, "running")
+        workers = [
+            one for one in psutil.Process(self.process.pid).children() if "spawn_main" in " ".join(one.cmdline())
+        ]
+        workers[0].kill()
+        self.notes["worker_killed"] = self.until(job, "failed", "done")
+        self.notes["next_job"] = self.until(self.job("/generate", {"n": 1}), "done", "failed")
+        self.notes["memory_after_mb"] = self.memory()
+        job = self.job("/generate", {"n": 1000})
+        stream = self.connect(self.head(f"GET /jobs/{job}/events"))
+        stream.recv(4096)
+        self.process.terminate()
+        self.notes["end_event_at_sigterm"] = b"event: end" in b"".join(iter(lambda: stream.recv(65536), b""))
+        self.notes["seconds_to_end"] = round(timed(lambda: self.process.wait(PATIENCE)), 2)
+        self.start()
+        self.until(self.job("/generate", {"n": 1000}), "running")
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.notes["left_after_kill"] = len(psutil.wait_procs(children, timeout=10)[1])
+
+    def full_disk(self) -> None:
+        """No file may have a byte: jobs end all the same."""
+        self.start(no_files=True)
+        self.notes["job_without_disk"] = self.until(self.job("/generate", {"n": 2}), "done", "failed")
+        self.process.terminate()
+        said = self.process.communicate()[1]
+        self.notes["tracebacks_without_disk"] = said.count("Traceback")
+
+    def slow(self) -> Iterator[tuple[str, socket.socket]]:
+        """Open what must be closed after some time."""
+        yield "silent", self.connect()
+        yield "half a header", self.connect(b"GET / HT")
+        yield "no body", self.connect(self.head("POST /generate", "Content-Length: 9"))
+        yield (
+            "a stream with a body that does not come",
+            self.connect(self.head("GET /jobs/x/events", "Content-Length: 9")),
+        )
+
+
+def timed(call: Any) -> float:  # noqa: ANN401 - of anything
+    """Return how long a call takes in seconds."""
+    begun = time.monotonic()
+    call()
+    return time.monotonic() - begun
+
+
+def main() -> None:
+    """Attack, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        attack = Attack(Path(folder) / "log")
+        attack.start()
+        attack.notes["memory_before_mb"] = attack.memory()
+        waiting = list(attack.slow())
+        attack.requests()
+        attack.notes["memory_between_mb"] = attack.memory()
+        attack.crowds()
+        if arguments.long:
+            for name, connection in waiting:
+                connection.settimeout(PATIENCE)
+                attack.notes[name] = timed(lambda one=connection: list(iter(lambda: one.recv(4096), b"")))
+        attack.kills()
+        attack.full_disk()
+        log = attack.log.read_text(encoding="utf-8")
+    attack.notes["tracebacks"] = log.count("Traceback")
+    attack.notes["requests"] = sum(attack.statuses.values())
+    sys.stderr.write(log[-4000:])
+    sys.stdout.write(json.dumps({"statuses": dict(attack.statuses), **attack.notes}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
