@@ -102,7 +102,7 @@ def commands(page: str) -> list[Command]:
     """Return what a reader would do, in the page's order."""
     found = blocks(page)
     return [
-        command for block, after in zip(found, [*found[1:], None], strict=True) for command in _of_block(block, after)
+        command for block, after in zip(found, [*found[1:], None], strict=False) for command in _of_block(block, after)
     ]
 
 
