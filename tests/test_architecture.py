@@ -85,13 +85,13 @@ KNOWN_CIRCLES = {
 """Modules of a folder that import each other, if only for types: none is to come, and those that are mended leave."""
 
 TESTED_THROUGH_OTHERS = """
-    . progress
+    . processes progress
     bench training
     cli conditions help threads failures options runs
     data records
     evaluate candidates cgcnn chgnet folder reference_build tools verdicts
     generate automaton decoding rows
-    io cif_content cif_symmetry settings
+    io cif_content cif_symmetry files matching parsing settings sites
     model candidates facts loops folder
     relax/adapters ase_calculator chgnet lennard_jones registry sevennet
     relax neighbors potential
