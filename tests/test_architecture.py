@@ -78,7 +78,6 @@ KNOWN_CIRCLES = {
     frozenset({"materium.evaluate.pipeline", "materium.evaluate.tools"}),
     frozenset({"materium.generate.complete", "materium.generate.engine"}),
     frozenset({"materium.generate.request", "materium.generate.tuned"}),
-    frozenset({"materium.io.cif", "materium.io.cif_content", "materium.io.cif_symmetry"}),
     frozenset({"materium.model.attention", "materium.model.native", "materium.model.transformer"}),
     frozenset({"materium.serve.work", "materium.serve.worker"}),
 }

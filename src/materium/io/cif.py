@@ -7,25 +7,21 @@ those of the older one are the same. Which symmetry the sites have is for `cif_s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from materium.crystal import Crystal, lattice_from_parameters
 from materium.errors import ConversionError, unknown_element
 from materium.io.cif_content import parse_formula
+from materium.io.cif_items import NUMBER, Items, Sites
 from materium.io.cif_symmetry import crystal_of
 from materium.io.sites import is_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    import gemmi
-    from numpy.typing import NDArray
 
-NUMBER = re.compile(r"(?=.{1,40}$)([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)(?:\((\d*)\))?")
-"""A number, with its standard uncertainty in brackets."""
 TYPE = re.compile(r"([A-Za-z]+)(?:(\d+(?:\.\d+)?)?([+-])(\d+(?:\.\d+)?)?|\d+)?")
 """A symbol, with a charge before or after its sign, or a count that says nothing."""
 MIXED = re.compile(r"(?:(?<=[/,;:&|+_-])|(?<=\d)(?=[A-Z](?:[a-z]|\d)))[A-Z][a-z]?")
@@ -90,73 +86,6 @@ FOREIGN = "~"
 """Stands for every other character that is not ASCII: no number and no symbol has it."""
 
 
-@dataclass(frozen=True)
-class Sites:
-    """The atom sites of a CIF as they are listed.
-
-    Parameters
-    ----------
-    labels, numbers, states
-        Of the sites, length n; a state is None where it is not known.
-    frac_coords
-        Shape (n, 3).
-    digits
-        Half of what the last digit of each coordinate is worth and its standard uncertainty, shape (n, 3).
-    multiplicities, orders
-        How many atoms of the cell a site stands for, and the order of its site symmetry, None where not given.
-    wyckoff
-        Letters, None where not given.
-    """
-
-    labels: list[str]
-    numbers: NDArray[np.int64]
-    states: list[float | None]
-    frac_coords: NDArray[np.float64]
-    digits: NDArray[np.float64]
-    multiplicities: list[int | None]
-    orders: list[int | None]
-
-
-class Items:
-    """The items of a data block by their names in lower case; unknown (`?`) and inapplicable (`.`) values are None."""
-
-    def __init__(self, block: gemmi.cif.Block) -> None:
-        """Collect the items of a block, or raise `ConversionError` on one that is given twice with two values."""
-        self.columns: dict[str, list[str | None]] = {}
-        for item in block:
-            if item.pair is not None:
-                tag, value = cast("tuple[str, str]", item.pair)
-                self._add(tag, [value])
-            elif item.loop is not None:
-                width = item.loop.width()
-                for index, tag in enumerate(item.loop.tags):
-                    self._add(tag, item.loop.values[index::width])
-
-    def _add(self, tag: str, raw: Iterable[str]) -> None:
-        name = tag.lower().replace(".", "_")
-        values = [_plain(value) for value in raw]
-        if self.columns.setdefault(name, values) != values:
-            raise ConversionError(f"CIF gives {tag} twice, with different values; one of them is needed")
-
-    def column(self, *names: str) -> list[str | None]:
-        """Return the values of the first of these items that has any, or an empty list."""
-        return next((self.columns[name] for name in names if any(self.columns.get(name, ()))), [])
-
-    def given(self, *names: str) -> dict[str, str]:
-        """Return those of the items that have one value, by their names."""
-        found = {name: self.columns.get(name, []) for name in names}
-        return {name: values[0] for name, values in found.items() if len(values) == 1 and values[0] is not None}
-
-    def number(self, *names: str) -> float | None:
-        """Return the first of these items that is given as a number, None where there is none."""
-        for name, text in self.given(*names).items():
-            match = NUMBER.fullmatch(text)
-            if not match:
-                raise ConversionError(f"unreadable CIF: {name} is {text[:40]!r}; a number is needed")
-            return float(match[1])
-        return None
-
-
 def read(text: str) -> Crystal:
     """Return the crystal of a CIF with one structure, its sites in the order of the file, those of each one together.
 
@@ -176,12 +105,6 @@ def read(text: str) -> Crystal:
         )
     lattice = lattice_from_parameters(_cell(items))
     return crystal_of(items, _sites(items), lattice)
-
-
-def _plain(raw: str) -> str | None:
-    from gemmi import cif
-
-    return None if cif.is_null(raw) else cif.as_string(raw)
 
 
 def _structure_items(text: str) -> Items:

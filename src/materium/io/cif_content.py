@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from materium.io.cif import Items, Sites
+    from materium.io.cif_items import Items, Sites
 
 MAX_FORMULA = 1000
 """Characters; a longer text is no formula."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from materium.io.cif import Items, Sites
+    from materium.io.cif_items import Items, Sites
 
 SYMBOLS = (
     "_space_group_name_h-m_alt",
