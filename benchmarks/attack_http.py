@@ -3,7 +3,7 @@
     python benchmarks/attack_http.py [--long]
 
 Some 300 requests: bodies that are wrong in every way, raw bytes, streams and clients at once, connections that are
-silent or do not read, 60 jobs, a killed worker, a killed server, and a disk that takes nothing. The last line is JSON:
+silent, 60 jobs, a killed worker, and a killed server. The last line is JSON:
 answers by status, tracebacks in the server's log, requests without an answer, and memory in MB before and after. With
 `--long` it waits for the limits of time (a minute).
 """
@@ -11,7 +11,6 @@ answers by status, tracebacks in the server's log, requests without an answer, a
 import argparse
 import json
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -58,15 +57,13 @@ class Attack:
         self.notes: dict[str, Any] = {}
         self.log = log
 
-    def start(self, *, no_files: bool = False) -> None:
-        """Start the server, and wait until it is ready; `no_files` lets it write none, as a full disk does."""
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))) if no_files else None
+    def start(self) -> None:
+        """Start the server, and wait until it is ready."""
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "materium", "serve", "--port", "0"],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if no_files else self.log.open("a", encoding="utf-8"),
+            stderr=self.log.open("a", encoding="utf-8"),
             text=True,
-            preexec_fn=limit,  # noqa: PLW1509 - no thread runs here any more
         )
         line = self.process.stdout.readline() if self.process.stdout else ""
         self.port = int(re.findall(r":(\d+)/", line)[0])
@@ -193,14 +190,6 @@ class Attack:
         self.process.wait()
         self.notes["left_after_kill"] = len(psutil.wait_procs(children, timeout=10)[1])
 
-    def full_disk(self) -> None:
-        """No file may have a byte: jobs end all the same."""
-        self.start(no_files=True)
-        self.notes["job_without_disk"] = self.until(self.job("/generate", {"n": 2}), "done", "failed")
-        self.process.terminate()
-        said = self.process.communicate()[1]
-        self.notes["tracebacks_without_disk"] = said.count("Traceback")
-
     def slow(self) -> Iterator[tuple[str, socket.socket]]:
         """Open what must be closed after some time."""
         yield "silent", self.connect()
@@ -237,7 +226,6 @@ def main() -> None:
                 connection.settimeout(PATIENCE)
                 attack.notes[name] = timed(lambda one=connection: list(iter(lambda: one.recv(4096), b"")))
         attack.kills()
-        attack.full_disk()
         log = attack.log.read_text(encoding="utf-8")
     attack.notes["tracebacks"] = log.count("Traceback")
     attack.notes["requests"] = sum(attack.statuses.values())
