@@ -90,7 +90,7 @@ TESTED_THROUGH_OTHERS = """
     data records
     evaluate candidates cgcnn chgnet folder reference_build tools verdicts
     generate automaton decoding rows
-    io cif_content cif_symmetry files matching parsing settings sites
+    io cif_content cif_symmetry settings
     model candidates facts loops folder
     relax/adapters ase_calculator chgnet lennard_jones registry sevennet
     relax neighbors potential
