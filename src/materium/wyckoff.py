@@ -134,7 +134,8 @@ def setting(hall_number: int) -> texts.SpaceGroup:
         ", ".join(_component(row, step) for row, step in zip(rotation, translation, strict=True))
         for rotation, translation in zip(found.rotations, found.translations, strict=True)
     )
-    return texts.SpaceGroup(entry.number, symbol + choice, entry.hall_symbol, operations)
+    hall = entry.hall_symbol.replace("=", '"')  # moyo's spelling of a double prime is its own
+    return texts.SpaceGroup(entry.number, symbol + choice, hall, operations)
 
 
 def _component(row: list[int], step: float) -> str:

@@ -122,7 +122,7 @@ def test_unknown_program_or_task(change: dict[str, str], said: str, export: Call
     [
         (("in.parquet", "--out", "in.parquet"), "in.parquet"),
         (("nothing", "--out", "out"), "nothing does not exist"),
-        (("in.parquet", "--out", "out", "--pseudos", "p.json"), "cannot read p.json"),
+        (("in.parquet", "--out", "out", "--pseudos", "p.json"), "cannot open p.json"),
         (("in.parquet", "--out", "out", "--k-spacing", "-1"), "-1 Å⁻¹ is not positive"),
         (("in.parquet", "--out", "out", "--k-spacing", "fine"), "'fine'"),
         (("empty", "--out", "out"), "empty holds no CIF"),

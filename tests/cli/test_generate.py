@@ -249,7 +249,7 @@ def test_file_stands_where_the_folder_should(generate: Callable[..., Any], tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize("place", ["cif/0-000006.cif", "parts/000000005-5.part"])
+@pytest.mark.parametrize("place", ["cif/0-000006.cif", "parts/.000000005-5.part"])
 def test_no_space_left(place: str, generate: Callable[..., Any], tmp_path: Path, tiny_checkpoint: Path) -> None:
     """The disk is full at the second batch; the first stays, and with room again the run ends as it should."""
     assert generate("-n", "12", "--out", "whole", "--batch-size", "5")[0] == 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from materium.cli.main import main
+from materium.io.atomic import write_signed
 from materium.model.facts import ADHERENCE
 from materium.model.folder import default_model
 from materium.properties import table
@@ -28,7 +28,7 @@ def test_prints_every_property(tiny_checkpoint: Path, capsys: pytest.CaptureFixt
 
 def test_measured_adherence_stands_beside_the_model(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"properties": {"density": {"share": 0.8125, "targets": [2.5, 5.0]}}}
-    (tiny_checkpoint / ADHERENCE).write_text(json.dumps(found), encoding="utf-8")
+    write_signed(tiny_checkpoint / ADHERENCE, found)
     assert main(["conditions", "--model", str(tiny_checkpoint)]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("density"))
     assert "81 %" in line

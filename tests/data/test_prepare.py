@@ -20,6 +20,7 @@ from materium.data.prepare import FORMAT, PrepareConfig, Prepared, prepare, prep
 from materium.data.readers import Row
 from materium.data.shard import read_shard
 from materium.errors import DataError
+from materium.io.atomic import write_signed
 from materium.properties import scalar_names
 from materium.symmetry import canonical, distinct, settings
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
@@ -358,6 +359,6 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, damage: Callable[[Path], 
 
 def test_a_manifest_without_identity_is_another_one(tmp_path: Path) -> None:
     table = known_table(tmp_path / "table.parquet")
-    (tmp_path / "manifest.json").write_text(f'{{"format": {FORMAT}}}')
+    write_signed(tmp_path / "manifest.json", {"format": FORMAT})
     with pytest.raises(DataError, match="holds shards of other sources"):
         prepare({"train": table}, tmp_path, ALL)

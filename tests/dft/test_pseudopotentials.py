@@ -75,7 +75,7 @@ def test_wrong_tables_are_refused_in_one_line(content: str, said: str, tmp_path:
 )
 def test_files_that_cannot_be_read(make: Callable[[Path], object], tmp_path: Path) -> None:
     make(tmp_path / "t.json")
-    with pytest.raises(DataError, match=r"cannot read .*t\.json"):
+    with pytest.raises(DataError, match=r"t\.json (is a folder|is no JSON)|cannot open .*t\.json"):
         load(tmp_path / "t.json")
 
 

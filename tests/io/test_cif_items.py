@@ -4,6 +4,7 @@ import pytest
 from gemmi import cif
 
 from materium.errors import ConversionError
+from materium.io.cif_content import parse_formula
 from materium.io.cif_items import Items
 
 
@@ -28,3 +29,22 @@ def test_a_number_is_needed() -> None:
     assert items("_cell_length_a ?\n").number("_cell_length_a") is None
     with pytest.raises(ConversionError, match="_cell_length_a is 'four'; a number is needed"):
         items("_cell_length_a four\n").number("_cell_length_a")
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("KF", {"K": 1, "F": 1}),
+        ("BN", {"B": 1, "N": 1}),
+        ("NA4 CL4", {"Na": 4, "Cl": 4}),
+        ("NaCl", {"Na": 1, "Cl": 1}),
+        ("Co", {"Co": 1}),
+        ("C O", {"C": 1, "O": 1}),
+        ("CO", None),  # cobalt, or carbon and oxygen
+        ("NA", {"Na": 1}),
+        ("C60", {"C": 60}),
+        ("(NH4)2", None),
+    ],
+)
+def test_formulas(text: str, counts: dict[str, float] | None) -> None:
+    assert parse_formula(text) == counts

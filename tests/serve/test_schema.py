@@ -36,7 +36,7 @@ OF_THE_PROGRAM = {
 }
 """Options that say where and how a command runs, and arguments that name files."""
 ONLY_TYPED = {
-    "generate": {"unique", "table_only", "no_space_groups"},
+    "generate": {"unique", "table_only", "no_space_groups", "p1"},
     "complete": set(),
     "score": set(),
     "evaluate": {"figures", "potential", "reference", "known", "n_asked", "skip", "only", "processes"},

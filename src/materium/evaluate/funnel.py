@@ -206,12 +206,19 @@ class Funnel:
 
     def _check_journals(self, folder: Path | None) -> None:
         """Refuse journals of which parts are lost: which crystal is the first of equals follows from their order."""
-        journals, steps = (self._made, self._relaxed, self._clock), self._made.lines + self._relaxed.lines
-        known = self._relaxed.columns.keys() <= self._made.columns.keys()
-        if any(one.damaged for one in journals) or not known or not 0 <= steps - self._clock.lines <= 1:
+        ticks = self._clock.columns
+        known = self._relaxed.columns.keys() <= self._made.columns.keys() and ticks.keys() == set(range(len(ticks)))
+        noted = ticks[len(ticks) - 1]["steps"] if ticks and known else 0
+        damaged = any(one.damaged for one in (self._made, self._relaxed, self._clock))
+        if damaged or not known or not 0 <= self._steps - noted <= 1:
             raise DataError(f"{folder} is damaged: steps of the search are lost; remove {folder and folder.parent}")
-        if steps > self._clock.lines:  # it was killed before the time of its last step was noted
-            self._clock.add({len(self._clock.columns): {"seconds": 0.0}})
+        if self._steps > noted:  # it was killed before the time of its last step was noted
+            self._clock.add({len(ticks): {"seconds": 0.0, "steps": self._steps}})
+
+    @property
+    def _steps(self) -> int:
+        """Steps that are on the disk; one that the budget ended leaves a tick of the clock alone."""
+        return self._made.lines + self._relaxed.lines
 
     @property
     def rows(self) -> list[Row]:
@@ -292,7 +299,7 @@ class Funnel:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._clock.add({len(self._clock.columns): {"seconds": round(now - self._since, 3)}})
+        self._clock.add({len(self._clock.columns): {"seconds": round(now - self._since, 3), "steps": self._steps}})
         self._since = now
         if self._show is not None:
             self._show(counts(self.rows))

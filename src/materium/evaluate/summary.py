@@ -127,10 +127,10 @@ def _only(one: str, other: str, row: Row) -> bool:
 _LOW, _HIGH = VOLUME_PER_ATOM
 _FINAL = "judged on the relaxed structure where there is one, else as made"
 _NOISE = (
-    "; with CHGNet close to a coin toss: of 262 crystals with 0 eV/atom by DFT, in the reference themselves, only 38 % "
-    f"come out at or below 0 (98 % at or below {METASTABLE:g}), of 238 above it 14 %"
+    "; with CHGNet close to a coin toss: of 431 crystals with 0 eV/atom by DFT, in the reference themselves, only 40 % "
+    f"come out at or below 0 (98 % at or below {METASTABLE:g}), of 395 above it 12 %"
 )
-"""Measured on rows of `test`, 500 in all."""
+"""Measured on the 826 rows of `test` with a label, as they are."""
 _SUN = f"unique and novel, both {_FINAL}"
 METRICS = (
     Metric("parsed", "could be read as an ordered crystal", partial(_known, "formula")),

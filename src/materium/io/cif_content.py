@@ -128,10 +128,16 @@ class Content:
 
 
 def parse_formula(text: str) -> dict[str, float] | None:
-    """Return the counts by symbols of a formula without brackets such as `Na4 Cl4`, None for what is none."""
+    """Return the counts by symbols of a formula without brackets such as `Na4 Cl4`, None for what is none.
+
+    Symbols in capitals alone are read where each stands by itself (`NA4 CL4`). One word of two capitals is none where
+    it may be an element or two (`CO`).
+    """
     tokens = text.split()
     words = [re.fullmatch(r"([A-Za-z]{1,2})(\d*\.?\d*)", token) for token in tokens]
-    pairs = [match.groups() for match in words if match]
+    pairs = [match.groups() for match in words if match and _is_element(match[1])]
+    if len(tokens) == len(pairs) == 1 and re.match(r"[A-Z]{2}", text) and all(map(_is_element, text[:2])):
+        return None
     if len(pairs) < len(tokens) or (len(tokens) == 1 and not text.isupper()):
         pairs = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", text)
     if "".join(symbol + amount for symbol, amount in pairs) != "".join(tokens) or len(text) > MAX_FORMULA:
@@ -141,6 +147,12 @@ def parse_formula(text: str) -> dict[str, float] | None:
         number = float(amount) if amount not in ("", ".") else 1.0
         counts[symbol.capitalize()] = counts.get(symbol.capitalize(), 0.0) + number
     return {symbol: number for symbol, number in counts.items() if number > 0} or None
+
+
+def _is_element(symbol: str) -> bool:
+    from gemmi import Element
+
+    return Element(symbol.capitalize()).atomic_number > 0
 
 
 def _numbers_in_cell(items: Items) -> dict[str, float]:

@@ -138,11 +138,14 @@ def product_group(texts: Sequence[str], centrings: Sequence[str]) -> Group:
 
 @lru_cache(maxsize=1024)
 def hall_group(hall: str) -> Group:
-    """Return the group of a Hall symbol; raises `ConversionError` on one that cannot be read."""
+    """Return the group of a Hall symbol; raises `ConversionError` on one that cannot be read.
+
+    moyo writes `=` for the double prime of an axis along a - b, as in `P 3 -2"`.
+    """
     import gemmi
 
     try:
-        return _group(_codes(gemmi.symops_from_hall(" ".join(hall.replace("_", " ").split()))))
+        return _group(_codes(gemmi.symops_from_hall(" ".join(hall.replace("_", " ").replace("=", '"').split()))))
     except (RuntimeError, ValueError) as error:
         raise ConversionError(f"unreadable Hall symbol: {hall!r}; a symbol such as '-P 2ybc' is needed") from error
 
