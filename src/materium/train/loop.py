@@ -274,13 +274,13 @@ class Run:
         self.average.steps = facts["average_steps"]
         for i, optimiser in enumerate(self.optimisers):
             optimiser.load_state_dict({**optimiser.state_dict(), "state": _optimiser_state(state, i)})
-        torch.set_rng_state(state["random"])
         for name, text in facts["logs"].items():  # whatever became of the files, no step is missing or there twice
             write_bytes(self.out / name, text.encode())
         if (self.out / CONFIG).exists() and (self.out / WEIGHTS).exists():
             load_checkpoint(self.out)  # the best model so far may never be written again
         else:
             self.progress.best = math.inf
+        torch.set_rng_state(state["random"])  # last: making a network draws random numbers
 
 
 def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelConfig:
