@@ -62,10 +62,11 @@ class Pool(ProcessPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit work, for which a worker may begin."""
         before = set(active_children())
-        with blocked(signal.SIGINT):
-            future = super().submit(fn, *args, **kwargs)
-        self._begun |= set(active_children()) - before
-        return future
+        try:
+            with blocked(signal.SIGINT):
+                return super().submit(fn, *args, **kwargs)
+        finally:
+            self._begun |= set(active_children()) - before
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,8 +75,13 @@ class Pool(ProcessPoolExecutor):
         if kind is not None:
             for process in self._begun:
                 process.kill()
-        self.shutdown(cancel_futures=True)
+        self.shutdown(wait=self._is_watched(), cancel_futures=True)
         return None
+
+    def _is_watched(self) -> bool:
+        """Whether the thread of the standard library that looks after workers runs: an interrupt may come before."""
+        watcher = self._executor_manager_thread
+        return watcher is None or watcher.ident is not None
 
 
 def _begin(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:

@@ -178,6 +178,14 @@ def test_setting_that_still_fits_the_weights_is_found_by_its_checksum(folder: Pa
     assert_refused(folder, "damaged")
 
 
+def test_facts_of_the_training_are_found_by_their_checksum(folder: Path) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    config["facts"]["steps"] = 10**6
+    (folder / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="other facts"):
+        load_checkpoint(folder)
+
+
 def test_weights_of_another_run(folder: Path, tmp_path: Path) -> None:
     other = save_tiny(tmp_path / "other", seed=1)
     (folder / WEIGHTS).write_bytes((other / WEIGHTS).read_bytes())

@@ -95,7 +95,7 @@ def test_page_is_whole_and_alone_and_shows_every_candidate(tmp_path: Path) -> No
 
 def test_no_candidates_are_a_page(tmp_path: Path) -> None:
     text, reader = read(tmp_path / "report.html", [])
-    assert "No crystal came through" in text
+    assert "No crystal came through. Try a larger --budget" in text
     assert "article" not in reader.seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,7 @@ def save_model(model: Transformer, folder: Path, facts: Mapping[str, Any], dtype
         "tokenizer_fingerprint": model.config.tokenizer.fingerprint,
         "weights_sha256": digest(folder / WEIGHTS),
         "facts": dict(facts),
+        "facts_sha256": settings_digest(json.loads(json.dumps(dict(facts)))),  # as it will be read
     }
     write_json(folder / CONFIG, config, allow_nan=True)  # a validation without tokens of a kind has no mean
 

@@ -21,7 +21,7 @@ NOT_TRAINED = {"tally.volume"}
 """Tensors of that file that are facts, not parameters."""
 FORMAT = "materium-model-1"
 NEEDED = ("model", "tokenizer_fingerprint", "weights_sha256", "facts")
-"""What `config.json` must hold; `model_sha256` is checked where it is there."""
+"""What `config.json` must hold; `model_sha256` and `facts_sha256` are checked where they are there."""
 
 
 def default_model() -> Path:
@@ -46,6 +46,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if name not in config]
     if missing:
         raise CheckpointError(f"{path} says nothing of {', '.join(missing)}; the checkpoint is damaged")
+    if config.get("facts_sha256") not in (None, settings_digest(config["facts"])):
+        raise CheckpointError(f"{path} has other facts about the training than it was written with; it is damaged")
     return config
 
 

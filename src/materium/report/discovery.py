@@ -107,7 +107,8 @@ def _without_plots(metrics: Mapping[str, Any]) -> str:
 
 def _ranking(found: Sequence[Row]) -> str:
     if not found:
-        return section_of("ranking", "Ranking", "<p>No crystal came through.</p>\n")
+        advice = "Try a larger --budget, a higher --max-hull, a higher --screen, or fewer constraints."
+        return section_of("ranking", "Ranking", f"<p>No crystal came through. {advice}</p>\n")
     names = ("rank", "formula", "energy_above_hull", "log_likelihood", "space_group_relaxed", "decomposition", "id")
     head = ("", "formula", "eV/atom above hull", "ln p", "space group", "competes with", "id")
     note = "By energy above the hull in steps of 1 meV/atom, then by likelihood, then by the targets that are met."
