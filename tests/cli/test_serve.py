@@ -115,6 +115,14 @@ def test_a_short_token_and_a_damaged_model(said: Callable[..., str], tmp_path: P
     assert "holds no model" in said("--model", str(tmp_path), "--port", "0")
 
 
+def test_a_disk_without_room(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", full)
+    assert "make room on the disk" in said("--port", "0")
+
+
 def test_without_its_packages_it_names_the_extra(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert install_command("serve") in said()

@@ -6,11 +6,16 @@ import os
 import signal
 import time
 from dataclasses import replace
+from multiprocessing import Pipe
 from typing import TYPE_CHECKING
 
+from materium.serve import worker
+from materium.serve.limits import Limits
 from serving import PATIENCE_SECONDS, begin, finish, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
     from starlette.testclient import TestClient
 
@@ -23,9 +28,9 @@ def jobs_of(client: TestClient) -> Jobs:
 
 
 def worker_of(client: TestClient) -> int:
-    worker = jobs_of(client)._worker
-    assert worker is not None
-    return int(worker.process.pid)
+    sender = jobs_of(client)._worker
+    assert sender is not None
+    return int(sender.process.pid)
 
 
 def running(client: TestClient) -> str:
@@ -67,3 +72,15 @@ def test_a_job_that_takes_too_long_fails_and_keeps_its_rows(small: TestClient, m
     assert found["error"]["code"] == "timeout"
     assert found["rows"] > 0
     assert 2 <= found["seconds"] < 10
+
+
+def test_a_worker_that_cannot_load_the_model_says_so_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("materium.serve.worker.signal.signal", lambda *_: None)
+    here, there = Pipe()
+    worker.main(there, tmp_path, Limits())
+    assert not here.poll()
+    (record,) = caplog.records
+    assert "does not start" in record.getMessage()
+    assert record.exc_info is None

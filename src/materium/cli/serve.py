@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,7 @@ def serve(
     from materium.serve.connections import Server
 
     access = _access(host, token, name or [])
+    _check_temporary_folder()
     if model is not None:
         _check_model(model)
     listener = _listener(host, port)
@@ -77,6 +79,16 @@ def _access(host: str, token: str | None, names: list[str]) -> "Access":
     if needed is not None:
         known.add(socket.gethostname())
     return Access(needed, frozenset(one.lower() for one in known))
+
+
+def _check_temporary_folder() -> None:
+    """Refuse a full disk before anybody waits: what loads the model needs a folder that it can write to."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise MateriumError(
+            "no folder for temporary files can be written to; make room on the disk, or set TMPDIR to another folder"
+        ) from error
 
 
 def _check_model(model: Path) -> None:

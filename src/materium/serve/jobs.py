@@ -34,6 +34,7 @@ PATIENCE = 0.4
 READY_SECONDS = 180.0
 MAX_FAILED_STARTS = 3
 """Starts of the process, one after the other, that may fail before the server gives up."""
+DOES_NOT_START = "the process with the model does not start; see the server's log"
 OVER = ("done", "cancelled", "failed")
 
 
@@ -152,6 +153,8 @@ class Jobs:
         """
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
+        if not self.facts and self._worker is None:
+            raise ApiError("unavailable", DOES_NOT_START)
         if not self.facts:
             raise ApiError("unavailable", "the model is not loaded yet; try again in a few seconds")
         return self.facts
@@ -167,7 +170,7 @@ class Jobs:
         if self._closing:
             raise ApiError("unavailable", "the server is being stopped")
         if self._worker is None:
-            raise ApiError("unavailable", "the process with the model does not start; see the server's log")
+            raise ApiError("unavailable", DOES_NOT_START)
         if len(self.waiting) >= self.limits.queue:
             waiting = len(self.waiting)
             raise ApiError("queue_full", f"{waiting} jobs wait already, and no more may; try again when one is done")
@@ -297,7 +300,7 @@ class Jobs:
         """No worker can be had: what waits is over."""
         self._worker = None
         self._ready.set()
-        died = Refusal(code="worker_died", message="the process that should do it does not start; see the server's log")
+        died = Refusal(code="worker_died", message=DOES_NOT_START)
         while self.waiting:
             self.waiting.pop(0).end("failed", died)
 

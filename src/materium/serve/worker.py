@@ -131,6 +131,10 @@ def main(connection: Connection, model: Path | None, limits: Limits) -> None:
     Thread(target=_end_with_server, name="end-with-server", daemon=True).start()
     try:
         bench = _bench(model, limits)
+    except (OSError, MateriumError) as error:  # a full disk, a model that was moved while the server ran
+        log.error("the process with the model does not start: %s", " ".join(str(error).split()))  # noqa: TRY400 - one line
+        return
+    try:
         _bound_memory(limits.memory_bytes)
         connection.send(Ready(_facts(bench, model)))
         while True:
