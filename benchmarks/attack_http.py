@@ -2,15 +2,18 @@
 
     python benchmarks/attack_http.py [--long]
 
-Some 300 requests: bodies that are wrong in every way, raw bytes, streams and clients at once, connections that are
-silent, 60 jobs, a killed worker, and a killed server. The last line is JSON:
-answers by status, tracebacks in the server's log, requests without an answer, and memory in MB before and after. With
-`--long` it waits for the limits of time (a minute).
+Some 1000 requests: bodies that are wrong in every way, raw bytes, streams and clients at once, connections that are
+silent, uploads that are bombs, 200 jobs, a reader that never reads, a disk without room, a killed worker, and a killed
+server. Each step has a limit of time, so that it ends whatever the server does. The last line is JSON: answers by
+status, answers of 500 and more by step, tracebacks in the server's log, hangs, steps that took too long, and memory in
+MB. With `--long` it waits for the limits of time (a minute).
 """
 
 import argparse
+import gzip
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -18,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,10 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 PATIENCE = 60.0
+STEP = 180
+"""Seconds that one step may take."""
+BOMB = 30.0
+"""Seconds in which a job with a bomb must be over."""
 FILE = {"files": [{"name": "a.cif", "text": "data_a\n"}]}
 DIGITS = "9" * 20
 BODIES: list[Any] = [
@@ -49,6 +56,57 @@ HEADS = [
 PATHS = ["/", "//[", "/static/%00", "/static/..%2f..%2fapp.py", "/jobs/%ff", "/jobs/x/events", "/jobs?x=" + "a" * 9000]
 
 
+def poscar(cell: str, sites: int = 200, scale: str = "1", counts: str = "") -> str:
+    """Return a POSCAR with some atoms, or counts that are something else."""
+    places = "".join(f"{i * 0.0049 % 1:.4f} {i * 0.37 % 1:.4f} {i * 0.71 % 1:.4f}\n" for i in range(sites))
+    return f"x\n{scale}\n{cell}\nO\n{counts or sites}\nDirect\n{places}"
+
+
+def cif(lengths: tuple[float, float, float], angles: tuple[float, float, float], sites: int = 200) -> str:
+    """Return a CIF with some atoms."""
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    cell = "".join(f"_cell_{name} {value}\n" for name, value in zip(names, (*lengths, *angles), strict=True))
+    places = "".join(f"Na{i} {i * 0.0049 % 1:.4f} {i * 0.37 % 1:.4f} {i * 0.71 % 1:.4f}\n" for i in range(sites))
+    site = "".join(f"_atom_site_{name}\n" for name in ("label", "fract_x", "fract_y", "fract_z"))
+    return f"data_a\n{cell}loop_\n{site}{places}"
+
+
+def bombs() -> dict[str, tuple[str, str]]:
+    """Return names and texts of small files that could cost much."""
+    cube, packed = "9 0 0\n0 9 0\n0 0 9", gzip.compress(b"0" * 100_000_000)
+    frame = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3'
+    headers = {
+        **{f"count of {n} digits": poscar(cube, counts="9" * n) for n in (12, 400, 5000)},
+        "300,000 counts of 0": poscar(cube, counts="0 " * 300_000),
+        "300,000 symbols": poscar(cube).replace("\nO\n", "\n" + "O " * 300_000 + "\n"),
+        **{f"scale {scale}": poscar(cube, scale=scale) for scale in ("1e308", "1e-300", "-1e300", "0", "nan")},
+        "title of 1 MB": "x" * 1_000_000 + poscar(cube),
+        "90,000 lines": poscar(cube, sites=60_000, counts="1"),
+        "needle": poscar("0.01 0 0\n0 900 0\n0 0 900"),
+        "skewed": poscar("3 0 0\n3000 3 0\n0 3000 3", sites=20),
+        "very skewed": poscar("3 0 0\n90000 3 0\n0 90000 3", sites=200),
+        "all on one place": poscar(cube).replace("0.", "0.0 "),
+        "sparse": poscar("90000 0 0\n0 90000 0\n0 0 90000", sites=2),
+        "dense": poscar("0.5 0 0\n0 0.5 0\n0 0 0.5"),
+    }
+    cells = {
+        "flat": cif((9, 9, 9), (1, 1, 1)),
+        "nearly flat": cif((9, 9, 9), (60, 60, 119.999)),
+        "thin": cif((0.1, 900, 900), (90, 90, 90)),
+        "99,999 blocks": "data_x\n" * 99_999,
+        "quotes": "data_a\nloop_\n_atom_site_label\n" + "'" * 400_000,
+        "gzip": packed.decode("latin-1"),
+    }
+    return {
+        **{f"POSCAR, {name}": ("POSCAR", text) for name, text in headers.items()},
+        **{f"CIF, {name}": ("a.cif", text) for name, text in cells.items()},
+        "POSCAR, gzip": ("POSCAR", packed.decode("latin-1")),
+        "extxyz, gzip": ("a.extxyz", packed.decode("latin-1")),
+        "extxyz, 20,000 frames": ("a.extxyz", f"1\n{frame}\nO 0 0 0\n" * 20_000),
+        "extxyz, columns": ("a.extxyz", f"1\n{frame}:x:R:1000000000\nO 0 0 0\n"),
+    }
+
+
 class Attack:
     """A server, and what came of it."""
 
@@ -56,6 +114,31 @@ class Attack:
         self.statuses: Counter[str] = Counter()
         self.notes: dict[str, Any] = {}
         self.log = log
+        self.kind = ""
+        self.kinds: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+
+    def step(self, kind: str, call: Callable[[], None]) -> None:
+        """Do one step; one that takes too long, or fails, is noted, and the next one begins."""
+        sys.stderr.write(f"{kind}\n")
+        self.kind, before = kind, self.statuses["hang"]
+        signal.alarm(STEP)
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the counts are printed
+            self.notes.setdefault("steps_not_ended", {})[kind] = f"{type(error).__name__}: {error}"
+        finally:
+            signal.alarm(0)
+        self.notes.setdefault("hangs", 0)
+        self.notes["hangs"] += self.statuses["hang"] - before
+        if self.process.poll() is None:
+            self.notes.setdefault("memory_mb", {})[kind] = self.memory()
+
+    def answered(self, status: str) -> None:
+        """Count an answer."""
+        self.statuses[status] += 1
+        self.kinds[self.kind] += 1
+        self.errors[self.kind] += status.startswith("5")
 
     def start(self) -> None:
         """Start the server, and wait until it is ready."""
@@ -67,7 +150,10 @@ class Attack:
         )
         line = self.process.stdout.readline() if self.process.stdout else ""
         self.port = int(re.findall(r":(\d+)/", line)[0])
+        end = time.monotonic() + 2 * PATIENCE
         while json.loads(self.ask("GET", "/healthz")[1] or "{}").get("worker") != "ready":
+            if time.monotonic() > end:
+                raise TimeoutError("the server did not get ready")
             time.sleep(0.5)
 
     def connect(self, sent: bytes = b"") -> socket.socket:
@@ -91,7 +177,7 @@ class Attack:
             while more := connection.recv(65536):
                 found += more
         except TimeoutError:
-            self.statuses["hang"] += 1
+            self.answered("hang")
             return "hang", ""
         except OSError:
             pass
@@ -99,7 +185,7 @@ class Attack:
             connection.close()
         head, _, rest = found.decode("utf-8", "replace").partition("\r\n\r\n")
         status = head.split(" ")[1] if " " in head else "closed"
-        self.statuses[status] += 1
+        self.answered(status)
         return status, rest
 
     def post(self, path: str, body: object, *lines: str) -> tuple[str, str]:
@@ -147,9 +233,9 @@ class Attack:
             self.ask("POST", f"/jobs/{json.loads(answer[1])['job']['id']}/cancel")
 
     def crowds(self) -> None:
-        """60 jobs and 50 clients at once; 110 streams of one job; a stream that is asked for when there is no room."""
+        """200 jobs and 50 clients at once; 110 streams of one job; a stream that is asked for when there is no room."""
         with ThreadPoolExecutor(50) as pool:
-            jobs = list(pool.map(lambda _: self.post("/generate", {"n": 1}), range(60)))
+            jobs = list(pool.map(lambda _: self.post("/generate", {"n": 1}), range(200)))
             slow = list(pool.map(lambda _: timed(lambda: self.ask("GET", "/jobs")), range(100)))
         self.notes["jobs"] = dict(Counter(status for status, _ in jobs))
         self.notes["slowest_of_100_lists_s"] = round(max(slow), 2)
@@ -165,6 +251,48 @@ class Attack:
         for one in streams:
             one.close()
         self.ask("POST", f"/jobs/{job}/cancel")
+
+    def bombs(self) -> None:
+        """Files that could cost much: a job with each must be over soon, by itself."""
+        ends: Counter[str] = Counter()
+        for name, (file, text) in bombs().items():
+            for path in ("/score", "/evaluate"):
+                status, answer = self.post(path, {"source": {"files": [{"name": file, "text": text}]}})
+                if status != "202":
+                    ends[status] += 1
+                    continue
+                job, begun = json.loads(answer)["job"]["id"], time.monotonic()
+                while (state := self.state(job)) in ("queued", "running") and time.monotonic() < begun + BOMB:
+                    time.sleep(0.05)
+                ends[state] += 1
+                error = json.loads(self.ask("GET", f"/jobs/{job}?limit=0")[1])["job"]["error"] or {}
+                if state in ("queued", "running") or error.get("code") in ("internal", "worker_died", "timeout"):
+                    self.notes.setdefault("bombs_that_went_off", []).append([name, path, state, error.get("code")])
+                    self.ask("POST", f"/jobs/{job}/cancel")
+        self.notes["bombs"] = dict(ends)
+
+    def deaf(self) -> None:
+        """20 readers that ask for much and never read; others are answered meanwhile."""
+        job = self.job("/generate", {"n": 1000})
+        deaf = [self.connect(self.head(f"GET /jobs/{job}/events") * 20) for _ in range(20)]
+        deaf += [self.connect(self.head(f"GET /jobs/{job}?limit=1000") * 200) for _ in range(20)]
+        time.sleep(10)
+        self.notes["seconds_beside_readers_that_never_read"] = round(timed(lambda: self.ask("GET", "/jobs")), 2)
+        self.ask("POST", f"/jobs/{job}/cancel")
+        for one in deaf:
+            one.close()
+
+    def no_room(self) -> None:
+        """A server that may write no file at all: one line and status 2."""
+        done = subprocess.run(
+            [sys.executable, "-m", "materium", "serve", "--port", "0"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        )
+        self.notes["no_room"] = [done.returncode, done.stderr]
 
     def kills(self) -> None:
         """A worker that is killed, a stream at SIGTERM, a server that is killed in the middle of a job."""
@@ -190,6 +318,12 @@ class Attack:
         self.process.wait()
         self.notes["left_after_kill"] = len(psutil.wait_procs(children, timeout=10)[1])
 
+    def silent(self, waiting: list[tuple[str, socket.socket]]) -> None:
+        """How long the server keeps connections that bring nothing, in seconds."""
+        for name, connection in waiting:
+            connection.settimeout(PATIENCE)
+            self.notes[name] = round(timed(lambda one=connection: list(iter(lambda: one.recv(4096), b""))))
+
     def slow(self) -> Iterator[tuple[str, socket.socket]]:
         """Open what must be closed after some time."""
         yield "silent", self.connect()
@@ -199,6 +333,10 @@ class Attack:
             "a stream with a body that does not come",
             self.connect(self.head("GET /jobs/x/events", "Content-Length: 9")),
         )
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"a step took more than {STEP} s")
 
 
 def timed(call: Any) -> float:  # noqa: ANN401 - of anything
@@ -213,22 +351,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--long", action="store_true")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGALRM, _too_long)
     with tempfile.TemporaryDirectory() as folder:
         attack = Attack(Path(folder) / "log")
-        attack.start()
-        attack.notes["memory_before_mb"] = attack.memory()
-        waiting = list(attack.slow())
-        attack.requests()
-        attack.notes["memory_between_mb"] = attack.memory()
-        attack.crowds()
-        if arguments.long:
-            for name, connection in waiting:
-                connection.settimeout(PATIENCE)
-                attack.notes[name] = timed(lambda one=connection: list(iter(lambda: one.recv(4096), b"")))
-        attack.kills()
+        try:
+            attack.start()
+            attack.notes["memory_before_mb"] = attack.memory()
+            waiting = list(attack.slow())
+            attack.step("requests", attack.requests)
+            attack.step("bombs", attack.bombs)
+            attack.step("crowds", attack.crowds)
+            attack.step("readers that never read", attack.deaf)
+            if arguments.long:
+                attack.step("silent connections", lambda: attack.silent(waiting))
+            attack.step("no room", attack.no_room)
+            attack.step("kills", attack.kills)
+        finally:
+            attack.process.kill()
         log = attack.log.read_text(encoding="utf-8")
     attack.notes["tracebacks"] = log.count("Traceback")
-    attack.notes["requests"] = sum(attack.statuses.values())
+    attack.notes["requests"] = dict(attack.kinds)
+    attack.notes["answers_of_500_and_more"] = {kind: count for kind, count in attack.errors.items() if count}
     sys.stderr.write(log[-4000:])
     sys.stdout.write(json.dumps({"statuses": dict(attack.statuses), **attack.notes}) + "\n")
 
