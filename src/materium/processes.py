@@ -80,7 +80,7 @@ class Pool(ProcessPoolExecutor):
 
     def _is_watched(self) -> bool:
         """Whether the thread of the standard library that looks after workers runs: an interrupt may come before."""
-        watcher = self._executor_manager_thread
+        watcher: Any = self._executor_manager_thread  # typeshed has it for another class
         return watcher is None or watcher.ident is not None
 
 
