@@ -44,6 +44,10 @@ def clean_up():
     finally:
         time.sleep(0.5)
 
+def load():
+    "An extension that makes imports, and aborts where one of them is interrupted."
+    import fragile
+
 def pool():
     with Pool(2) as workers:
         found = [workers.submit(nap, 60) for _ in range(6)]
@@ -57,6 +61,15 @@ if __name__ == "__main__":
     sys.exit(main())
 """
 
+FRAGILE = """
+import os, time
+print("ready", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    os.abort()
+"""
+
 Start = "Callable[[str], subprocess.Popen[str]]"
 
 
@@ -64,6 +77,7 @@ Start = "Callable[[str], subprocess.Popen[str]]"
 def start(tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts a command in a process group of its own, and waits until it works."""
     (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "fragile.py").write_text(FRAGILE)
     begun: list[subprocess.Popen[str]] = []
 
     def run(name: str) -> subprocess.Popen[str]:
@@ -102,6 +116,7 @@ def is_gone(group: int) -> bool:
         ("sleep", [signal.SIGHUP]),
         ("compute", [signal.SIGINT] * 6),
         ("clean_up", [signal.SIGTERM, signal.SIGINT]),
+        ("load", [signal.SIGTERM]),
         ("pool", [signal.SIGINT] * 6),
         ("pool", [signal.SIGTERM]),
     ],

@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,10 +85,28 @@ def deafen() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _stop(number: int, _: FrameType | None) -> None:
-    if Heard.number is None:
-        Heard.number = number
-        raise KeyboardInterrupt
+def _stop(number: int, frame: FrameType | None) -> None:
+    if Heard.number is not None:
+        return
+    Heard.number = number
+    if _is_importing(frame):  # extensions in C++ abort where an import that they make is interrupted
+        _end(number)
+    raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end(number: int) -> NoReturn:
+    if os.isatty(2):
+        os.write(2, SHOW_CURSOR.encode())
+    say()
+    os._exit(128 + number)
 
 
 def _watch(read: int) -> None:
@@ -97,10 +115,7 @@ def _watch(read: int) -> None:
         pass
     Heard.first = number
     time.sleep(SECONDS)
-    if os.isatty(2):
-        os.write(2, SHOW_CURSOR.encode())
-    say()
-    os._exit(128 + number)
+    _end(number)
 
 
 def _lost(info: sys.UnraisableHookArgs) -> None:
