@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,3 +74,9 @@ def test_what_a_stopped_write_leaves_is_nothing(tmp_path: Path) -> None:
     assert is_empty(tmp_path)
     (tmp_path / "part").touch()
     assert not is_empty(tmp_path)
+
+
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(DataError, match="no regular file"):
+        read_signed(tmp_path / "run.json", "no run")

@@ -68,6 +68,8 @@ def read_signed(path: Path, kind: str, remedy: str = "choose another --out") -> 
     DataError
         If the file is no JSON object, or another one than was written.
     """
+    if path.exists() and not path.is_file():  # a pipe would keep the reader waiting
+        raise DataError(f"{path} describes {kind} (no regular file); {remedy}")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
