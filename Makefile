@@ -40,7 +40,7 @@ format: .venv/.installed-dev ## let ruff mend what it can
 
 clean: ## remove caches and builds; runs and the environment stay
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks tools docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the environment
 	rm -rf .venv web/node_modules $(VENDOR)

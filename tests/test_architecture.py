@@ -17,13 +17,14 @@ PACKAGE = Path(__file__).parents[1] / "src" / "materium"
 
 # The drawing, from left to right; a part may import what stands in a column to its left.
 #
-#   crystal -> tokens -> data -> model -> train
-#                    \-> model -> generate -> relax -> evaluate -> report -> serve -> cli
+#   crystal -> core -> tokens -> data -> model -> train
+#                            \-> model -> generate -> relax -> evaluate -> report -> serve -> cli
 COLUMNS = (
     {"errors", "heartbeat"},
     {"crystal"},
     {"texts", "io", "oxidation", "processes"},
     {"convert", "symmetry", "properties", "elements", "extras", "progress"},
+    {"core"},
     {"tokens", "refine", "wyckoff", "keywords", "structures"},
     {"data"},
     {"model"},
