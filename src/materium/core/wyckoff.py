@@ -193,7 +193,15 @@ def space_group(number: int) -> SpaceGroup:
 
 
 def wyckoff_position(number: int) -> WyckoffPosition:
-    """Return a Wyckoff position by its number among those of all groups, 0 to 1730."""
+    """Return a Wyckoff position by its number among those of all groups.
+
+    Raises
+    ------
+    CrystalError
+        If the number is not one of 0 to 1730.
+    """
+    if number not in range(POSITIONS):
+        raise CrystalError(f"Wyckoff position {number!r} does not exist; give a number from 0 to {POSITIONS - 1}")
     group = int(np.searchsorted(_starts(), number, side="right"))
     return space_group(group).positions[number - _starts()[group - 1]]
 
