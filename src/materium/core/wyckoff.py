@@ -230,8 +230,9 @@ def _position(
     # Operations take a generic representative to one image if their matrices agree, and their offsets but for centring.
     moved = (rotations @ offset + translations)[:, None] + centring
     places = ((moved % GRID) @ np.array([GRID**2, GRID, 1])).min(1)
-    images = np.column_stack([(rotations @ matrix).reshape(len(rotations), -1), places])
-    coset = np.sort(np.unique(images, axis=0, return_index=True)[1])
+    turned = (rotations @ matrix).reshape(len(rotations), -1)  # entries from -2 to 2: digits of base 8
+    codes = turned @ 8 ** np.arange(turned.shape[1]) * GRID**3 + places
+    coset = np.sort(np.unique(codes, return_index=True)[1])
     free = tuple("xyz"[column] for column in used)
     arrays = (matrix, offset, coset, rotations[coset], translations[coset])
     for array in arrays:
