@@ -162,7 +162,7 @@ def settings(crystal: Crystal, symprec: float = SYMPREC) -> Settings:
     ways = shifted.reshape(1, -1, 3) @ _unimodular()[1][places]
     ways, keys = _sorted_sites(ways.reshape(-1, len(frac), 3), species)
     rows = np.repeat(parameters, len(shifted), axis=0)
-    numbers, states = _decode_species(species, known=crystal.oxidation_states is not None)
+    numbers, states = decode_species(species, known=crystal.oxidation_states is not None)
     table = np.concatenate([np.round(rows * 100).astype(np.int64), keys], axis=1)
     return Settings(rows, ways, numbers, states, dataset.number, _smallest(table, ways), table)
 
@@ -225,7 +225,8 @@ def _encode_species(crystal: Crystal) -> NDArray[np.int64]:
     return crystal.numbers * _STATE_STRIDE + _STATE_OFFSET + states
 
 
-def _decode_species(species: NDArray[np.int64], *, known: bool) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+def decode_species(species: NDArray[np.int64], *, known: bool) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return atomic numbers and oxidation states, None unless `known`, of the integers that moyo is given instead."""
     numbers, states = np.divmod(species, _STATE_STRIDE)
     return numbers, states - _STATE_OFFSET if known else None
 
