@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import hashlib
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,9 @@ MIXED = Mix(
     conditional=0.6,
     keep=0.5,
 )
+
+
+DIGEST = "2965c98a4554ba700515d7b8094d8a416e522159f19bfe4ccc6eedeb2682e440"
 
 
 def known_shard() -> Shard:
@@ -84,6 +88,100 @@ def test_every_row_comes_once_in_an_epoch(mix: Mix, max_tokens: int) -> None:
 def test_a_seed_and_an_epoch_are_the_same_batches() -> None:
     for one, other in zip(loader().epoch(3), loader().epoch(3), strict=True):
         assert_equal(one, other)
+
+
+def test_without_weights_batches_are_those_of_a_loader_without_weights() -> None:
+    """The digest was taken of the loader before it knew weights."""
+    digest = hashlib.sha256()
+    for mix in (CANONICAL, MIXED, Mix()):
+        for batch in (batch for epoch in (0, 3) for batch in loader(mix).epoch(epoch)):
+            values = {field.name: getattr(batch, field.name) for field in fields(Batch)}
+            values["scalars"] = np.isnan(batch.scalars)  # logarithms may differ in the last bit on other machines
+            digest.update(b"".join(value.tobytes() for value in values.values()))
+    assert digest.hexdigest() == DIGEST
+
+
+def weighted(weights: np.ndarray, mix: Mix = MIXED, energies: np.ndarray | None = None) -> Loader:
+    properties = np.array(SHARD.properties)
+    if energies is not None:
+        properties[:, NAMES.index("energy_above_hull")] = energies
+    shard = replace(SHARD, weights=weights.astype(np.float32), properties=properties)
+    return Loader(shard, TOKENIZER, mix, max_tokens=800, seed=7)
+
+
+def drawn(one: Loader, epoch: int) -> np.ndarray:
+    """How often each row stands in the batches of an epoch."""
+    rows = np.concatenate([batch.rows for batch in one.epoch(epoch)])
+    return np.bincount(rows, minlength=len(SHARD))
+
+
+WEIGHTS = np.resize([1.0, 0.5, 2.0, 0.0, 0.25, 1.5], len(SHARD))
+
+
+def test_rows_are_drawn_by_their_weights() -> None:
+    """Floor or ceiling of its weight in an epoch, and its weight on average: 5 standard deviations of 400 epochs."""
+    one = weighted(WEIGHTS)
+    counts = np.stack([np.bincount(one.rows(epoch), minlength=len(SHARD)) for epoch in range(400)])
+    assert (np.abs(counts - WEIGHTS) < 1).all()
+    assert np.abs(counts.sum(axis=1) - WEIGHTS.sum()).max() <= 1
+    np.testing.assert_allclose(counts.mean(axis=0), WEIGHTS, atol=5 * 0.5 / 400**0.5)
+    np.testing.assert_array_equal(drawn(one, 3), counts[3])
+    assert not np.array_equal(counts[0], counts[1])
+
+
+def test_neighbours_are_drawn_independently() -> None:
+    """Rows of weight 1/2 beside each other: both are in a quarter of the epochs, with 5 standard deviations of it."""
+    one = weighted(np.full(len(SHARD), 0.5))
+    counts = np.stack([np.bincount(one.rows(epoch), minlength=len(SHARD)) for epoch in range(60)])
+    both = (counts[:, :-1] * counts[:, 1:]).mean()
+    assert abs(both - 0.25) < 5 * 0.5 / counts[:, 1:].size ** 0.5
+
+
+def test_a_weighted_epoch_goes_on_where_it_was_left() -> None:
+    whole, rest = list(weighted(WEIGHTS).epoch(2)), list(weighted(WEIGHTS).epoch(2, start=4))
+    for one, other in zip(rest, whole[4:], strict=True):
+        assert_equal(one, other)
+
+
+def test_copies_of_a_row_in_an_epoch_are_drawn_apart() -> None:
+    """Of 240 rows that stand there twice, all alike by chance less than once in 2^100."""
+    one = weighted(np.full(len(SHARD), 2.0))
+    draw = one.draw(0)
+    np.testing.assert_array_equal(draw.rows[::2], draw.rows[1::2])
+    assert (draw.orders[::2] != draw.orders[1::2]).any()
+
+
+ENERGIES = np.resize([0.0, 0.05, 0.1, 0.2, np.nan, -0.01], len(SHARD))
+
+
+@pytest.mark.parametrize(
+    ("change", "weights"),
+    [
+        ({"max_energy_above_hull": np.inf}, [1, 1, 1, 1, 0, 1]),
+        ({"max_energy_above_hull": 0.1}, [1, 1, 1, 0, 0, 1]),
+        ({"max_energy_above_hull": 0.05}, [1, 1, 0, 0, 0, 1]),
+        ({"energy_scale": 0.05}, [1, np.exp(-1), np.exp(-2), np.exp(-4), 0, 1]),
+        ({"energy_scale": 0.05, "max_energy_above_hull": 0.1}, [1, np.exp(-1), np.exp(-2), 0, 0, 1]),
+    ],
+)
+def test_energies_above_hull_weigh_rows(change: dict[str, float], weights: list[float]) -> None:
+    one = weighted(WEIGHTS, Mix(**change), ENERGIES)
+    np.testing.assert_allclose(one.weights, WEIGHTS * np.resize(weights, len(SHARD)), rtol=1e-6)
+    assert not drawn(one, 0)[one.weights == 0].any()
+
+
+def test_weights_that_leave_no_crystal_are_refused() -> None:
+    with pytest.raises(DataError, match=r"the weights of the 240 crystals sum to 0, less than one .* that label"):
+        weighted(WEIGHTS, Mix(max_energy_above_hull=0.1))
+
+
+def test_a_condition_that_is_always_given_is_never_dropped() -> None:
+    mix = replace(MIXED, always=("energy_above_hull",))
+    column = NAMES.index("energy_above_hull")
+    for batch, other in zip(weighted(WEIGHTS, mix, ENERGIES).epoch(1), weighted(WEIGHTS, MIXED, ENERGIES).epoch(1),
+                            strict=True):  # fmt: skip
+        np.testing.assert_array_equal(np.isnan(batch.scalars[:, column]), ~(ENERGIES[batch.rows] >= 0))
+        np.testing.assert_array_equal(np.delete(batch.scalars, column, 1), np.delete(other.scalars, column, 1))
 
 
 def test_other_epochs_and_seeds_are_other_batches() -> None:

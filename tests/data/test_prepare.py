@@ -346,6 +346,7 @@ def test_a_table_in_place_of_shards_is_never_written_over(tmp_path: Path) -> Non
         (rewrite('{"format": 1, '), "is not JSON"),
         (lambda path: path.write_bytes(b"\xff\xfe{}"), "is not JSON"),
         (rewrite("[]"), f"is no manifest of format {FORMAT}"),
+        (rewrite('{"format": 1}'), f"is no manifest of format {FORMAT}; remove .* and prepare anew"),
         (rewrite('{"format": 99}'), f"is no manifest of format {FORMAT}"),
         (rewrite("{}"), f"is no manifest of format {FORMAT}"),
     ],

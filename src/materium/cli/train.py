@@ -37,6 +37,21 @@ def train(
     alone: Annotated[
         float, typer.Option(help="Of the conditioned samples, the fraction with a single condition.")
     ] = Mix.alone,
+    always: Annotated[
+        str,
+        typer.Option(metavar="<names>", help="Conditions that are never dropped, such as energy_above_hull."),
+    ] = "",
+    max_energy_above_hull: Annotated[
+        float | None,
+        typer.Option(help="eV/atom: skip rows above it and rows without the label; inf skips the latter alone."),
+    ] = Mix.max_energy_above_hull,
+    energy_weight: Annotated[
+        float | None,
+        typer.Option(
+            metavar="<scale>",
+            help="eV/atom: draw rows with weight exp(-energy above hull / scale), none without that label.",
+        ),
+    ] = Mix.energy_scale,
     batch_tokens: Annotated[int, typer.Option(min=64, help="Tokens in a batch.")] = TrainConfig.max_tokens,
     optimiser: Annotated[str, typer.Option(help="adamw or muon.")] = TrainConfig.optimiser,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = TrainConfig.learning_rate,
@@ -70,6 +85,8 @@ def train(
     Example:
 
         materium train data/mine --out runs/mine --epochs 20
+
+        materium train data/mine --out runs/stable --max-energy-above-hull 0.1 --always energy_above_hull
     """
     from materium.io.lock import hold_folder
     from materium.model.config import ModelConfig
@@ -84,6 +101,9 @@ def train(
         other_setting=other_setting,
         conditional=conditional,
         alone=alone,
+        always=tuple(name.strip() for name in always.split(",") if name.strip()),
+        max_energy_above_hull=max_energy_above_hull,
+        energy_scale=energy_weight,
     )
     config = TrainConfig(
         seed=seed,
@@ -102,9 +122,7 @@ def train(
     console = make_console(quiet=quiet)
     with hold_folder(out):
         run = Run(data, out, model, config, resolve_device(device), initial=initial, events=tensorboard)
-        console.print(
-            f"{run.model.num_parameters():,} parameters, {len(run.train)} crystals, from step {run.progress.step}"
-        )
+        console.print(f"{run.model.num_parameters():,} parameters, {_drawn(run)}, from step {run.progress.step}")
         figures = _fit(run, quiet=quiet)
     console.print(make_table(("validation", "", "meaning"), _shown(figures)))
     console.print(f"model in {out}; try: materium generate --model {out} --out runs/mine")
@@ -128,6 +146,15 @@ def parse_weights(text: str) -> dict[str, float]:
         except ValueError as error:
             raise MateriumError(f"{part!r} is no weight; write orders like high=0.6,random=0.4") from error
     return weights
+
+
+def _drawn(run: "Run") -> str:
+    """How many crystals the shard has, and where weights say otherwise, how many are drawn."""
+    weights = run.loader.weights
+    if (weights == 1).all():
+        return f"{len(run.train)} crystals"
+    some = int((weights > 0).sum())
+    return f"{some} of {len(run.train)} crystals with weights, {round(weights.sum())} to an epoch"
 
 
 def _shown(figures: dict[str, float]) -> "Iterator[tuple[str, str, str]]":

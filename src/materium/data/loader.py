@@ -1,7 +1,7 @@
 """From shards to batches: seeded, bucketed by length, with orders, settings and conditions drawn for each row.
 
-Everything that is random follows from (seed, epoch, row), so that a run that is resumed in the middle of an epoch
-sees the batches that an undisturbed one would have seen.
+Everything that is random follows from (seed, epoch, place in the epoch), so that a run that is resumed in the middle of
+an epoch sees the batches that an undisturbed one would have seen.
 """
 
 from __future__ import annotations
@@ -44,6 +44,13 @@ class Mix:
         For a row that is told something: probability that it is told one of its labels only, as users mostly do.
     keep
         For the other rows that are told something: probability of each single condition.
+    always
+        Scalar properties whose labels are never dropped as conditions.
+    max_energy_above_hull
+        eV/atom; rows above it, and rows without that label, are not drawn. None draws all rows.
+    energy_scale
+        eV/atom; multiplies the weight of a row by exp(-energy above hull / scale), and by 0 without that label. None
+        leaves the weights as they are in the shard.
     """
 
     orders: Mapping[Order, float] = field(
@@ -54,15 +61,34 @@ class Mix:
     conditional: float = 0.4
     alone: float = 0.3
     keep: float = 0.5
+    always: tuple[str, ...] = ()
+    max_energy_above_hull: float | None = None
+    energy_scale: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown order or weights that cannot be probabilities."""
+        """Refuse unknown orders and properties, and numbers that are no probabilities, weights or energies."""
         unknown = set(self.orders) - set(ORDERS)
         if unknown or not 0 < sum(self.orders.values()) < inf or min(self.orders.values()) < 0:
             raise DataError(f"orders {dict(self.orders)}: give weights, not all zero, for some of {', '.join(ORDERS)}")
         for name in ("lattice_first", "other_setting", "conditional", "alone", "keep"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DataError(f"{name} = {getattr(self, name)} is no probability; give a number from 0 to 1")
+        if strangers := set(self.always) - set(scalar_names()):
+            raise DataError(f"always: unknown {', '.join(sorted(strangers))}; choose from {', '.join(scalar_names())}")
+        if self.max_energy_above_hull is not None and not self.max_energy_above_hull >= 0:
+            raise DataError(f"max_energy_above_hull = {self.max_energy_above_hull}; give eV/atom, from 0 to inf")
+        if self.energy_scale is not None and not 0 < self.energy_scale < inf:
+            raise DataError(f"energy_scale = {self.energy_scale} is not possible; give eV/atom, above 0")
+
+    def weights(self, shard: Shard) -> NDArray[np.float64]:
+        """Return how often each row of a shard is drawn in an epoch on average, shape (R,)."""
+        weights = np.asarray(shard.weights, dtype=np.float64)
+        energies = np.asarray(shard.properties)[:, scalar_names().index("energy_above_hull")]
+        if self.max_energy_above_hull is not None:
+            weights = np.where(energies <= np.float32(self.max_energy_above_hull), weights, 0)  # NaN is not below it
+        if self.energy_scale is not None:
+            weights = np.nan_to_num(weights * np.exp(-np.maximum(energies, 0) / self.energy_scale))
+        return weights
 
 
 CANONICAL = Mix({"high": 1.0}, lattice_first=0.0, other_setting=0.0, conditional=0.0)
@@ -100,7 +126,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Draw:
-    """What an epoch turns each of R rows into."""
+    """What an epoch turns each of its N places into; `rows` are the rows of the shard that stand there, shape (N,)."""
+
+    rows: NDArray[np.int64]
 
     orders: NDArray[np.int64]
     lattice_first: NDArray[np.bool_]
@@ -113,24 +141,52 @@ class Loader:
     """Batches of a shard; `max_tokens` bounds prefix-free tokens in a batch, padding included."""
 
     def __init__(self, shard: Shard, tokenizer: Tokenizer, mix: Mix, *, max_tokens: int, seed: int) -> None:
-        """Encode the labels once; everything else happens batch by batch."""
+        """Encode the labels once; everything else happens batch by batch.
+
+        Raises
+        ------
+        DataError
+            If the shard is empty, or the weights leave less than one crystal to an epoch.
+        """
         if len(shard) == 0:
             raise DataError("shard has no crystals; check the filters of 'materium prepare'")
         self.shard, self.tokenizer, self.mix = shard, tokenizer, mix
         self.max_tokens, self.seed = max_tokens, seed
         self.labels = encode_labels(np.asarray(shard.properties))
+        self.always = np.array([name in mix.always for name in scalar_names()])
         self.num_elements = self._num_elements()
+        self.weights = mix.weights(shard)
+        if not self.weights.sum() >= 1:
+            raise DataError(
+                f"the weights of the {len(shard)} crystals sum to {self.weights.sum():.3g}, less than one crystal an "
+                "epoch; raise weights or limits on energy_above_hull, and see that rows have that label"
+            )
+
+    def rows(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows that an epoch draws, ascending, shape (N,).
+
+        A row of weight w is drawn floor(w) or ceil(w) times, w times on average (systematic sampling of the fractions
+        in random order), so that epochs are equally long but for one row.
+        """
+        whole = np.floor(self.weights)
+        if (whole == self.weights).all():
+            return np.repeat(np.arange(len(self.shard)), whole.astype(np.int64))
+        rng = np.random.default_rng([self.seed, epoch, 3])
+        order = rng.permutation(len(self.shard))
+        ends = np.cumsum((self.weights - whole)[order]) + rng.random()
+        whole[order] += np.diff(np.floor(ends), prepend=0)
+        return np.repeat(np.arange(len(self.shard)), whole.astype(np.int64))
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the rows of each batch of an epoch, in the order in which they are to be taken.
+        """Return the places in `rows` of each batch of an epoch, in the order in which they are to be taken.
 
         All rows of a batch have equally many slots for the elements of a formula, as in sampling: the network never
         sees an empty slot.
         """
         rng = np.random.default_rng([self.seed, epoch, 1])
         draw = self.draw(epoch)
-        sites = self.shard.num_sites()
-        slots = np.where(draw.formula > 0, self.num_elements, 0)
+        sites = self.shard.num_sites()[draw.rows]
+        slots = np.where(draw.formula > 0, self.num_elements[draw.rows], 0)
         order = np.lexsort((rng.random(len(sites)), sites, slots))
         lengths = sites[order] * TOKENS_PER_SITE + self._fixed_tokens
         cuts = _cuts(lengths, slots[order], self.max_tokens)
@@ -141,27 +197,28 @@ class Loader:
         """Yield the batches of an epoch from number `start` on."""
         draw = self.draw(epoch)
         rng_seed = [self.seed, epoch, 2]
-        for rows in self.batches(epoch)[start:]:
-            yield self._batch(rows, draw, rng_seed)
+        for places in self.batches(epoch)[start:]:
+            yield self._batch(places, draw, rng_seed)
 
     def draw(self, epoch: int) -> Draw:
-        """Return what each row is turned into in an epoch."""
-        rng = np.random.default_rng([self.seed, epoch, 0])
-        count, mix = len(self.shard), self.mix
+        """Return what each place is turned into in an epoch."""
+        rows, rng = self.rows(epoch), np.random.default_rng([self.seed, epoch, 0])
+        count, mix = len(rows), self.mix
         weights = np.array([mix.orders.get(order, 0.0) for order in ORDERS])
-        views = np.diff(self.shard.view_start)
+        views = np.diff(self.shard.view_start)[rows]
         other = (rng.random(count) < mix.other_setting) & (views > 1)
         picked = 1 + np.floor(rng.random(count) * (views - 1)).astype(np.int64)
         told = rng.random(count) < mix.conditional
         keep = rng.random((count, len(scalar_names()))) < mix.keep
         composition = rng.random(count)
         alone = rng.random(count) < mix.alone
-        scalars, kinds = self._alone(rng)
+        scalars, kinds = self._alone(rows, rng)
         return Draw(
+            rows=rows,
             orders=rng.choice(len(ORDERS), size=count, p=weights / weights.sum()),
             lattice_first=rng.random(count) < mix.lattice_first,
             views=np.where(other, picked, 0),
-            scalars=told[:, None] & np.where(alone[:, None], scalars, keep),
+            scalars=told[:, None] & np.where(alone[:, None], scalars, keep) | self.always,
             formula=np.where(told, np.where(alone, kinds, _composition_kind(composition, mix.keep)), 0),
         )
 
@@ -177,10 +234,10 @@ class Loader:
         pairs = np.unique(np.stack([rows, numbers], axis=1), axis=0)
         return np.bincount(pairs[:, 0], minlength=len(self.shard)).astype(np.int64)
 
-    def _alone(self, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    def _alone(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """One label of each row, every one it has as likely as the other: which scalar, and else which composition."""
-        count, names = self.labels.shape
-        has = np.column_stack([np.isfinite(self.labels), np.ones(count, bool)])
+        count, names = len(rows), self.labels.shape[1]
+        has = np.column_stack([np.isfinite(self.labels[rows]), np.ones(count, bool)])
         picked = np.where(has, rng.random(has.shape), -1).argmax(axis=1)
         kinds = _composition_kind(np.asarray(rng.random(count)), keep=1.0)
         return picked[:, None] == np.arange(names), np.where(picked == names, kinds, 0)
@@ -189,12 +246,13 @@ class Loader:
     def _fixed_tokens(self) -> int:
         return self.tokenizer.max_tokens - TOKENS_PER_SITE * self.tokenizer.config.max_sites
 
-    def _batch(self, rows: NDArray[np.int64], draw: Draw, rng_seed: list[int]) -> Batch:
-        sentences = [self._sentence(int(row), draw, rng_seed) for row in rows]
-        roles = [self.tokenizer.roles(int(n), lattice_first=bool(draw.lattice_first[r]))
-                 for r, n in zip(rows, self.shard.num_sites()[rows], strict=True)]  # fmt: skip
-        elements, counts = self._compositions(rows, draw.formula)
-        scalars = np.where(draw.scalars[rows], self.labels[rows], np.nan).astype(np.float32)
+    def _batch(self, places: NDArray[np.int64], draw: Draw, rng_seed: list[int]) -> Batch:
+        rows = draw.rows[places]
+        sentences = [self._sentence(int(place), draw, rng_seed) for place in places]
+        layouts = zip(self.shard.num_sites()[rows].tolist(), draw.lattice_first[places].tolist(), strict=True)
+        roles = [self.tokenizer.roles(sites, lattice_first=first) for sites, first in layouts]
+        elements, counts = self._compositions(rows, draw.formula[places])
+        scalars = np.where(draw.scalars[places], self.labels[rows], np.nan).astype(np.float32)
         return Batch(
             rows=rows,
             tokens=_padded(sentences, PAD),
@@ -202,22 +260,22 @@ class Loader:
             scalars=scalars,
             elements=elements,
             counts=counts,
-            orders=draw.orders[rows],
-            lattice_first=draw.lattice_first[rows],
-            canonical=draw.views[rows] == 0,
+            orders=draw.orders[places],
+            lattice_first=draw.lattice_first[places],
+            canonical=draw.views[places] == 0,
         )
 
-    def _sentence(self, row: int, draw: Draw, rng_seed: list[int]) -> NDArray[np.int64]:
-        order = ORDERS[draw.orders[row]]
-        rng = np.random.default_rng([*rng_seed, row]) if order == "random" else None
-        parts = self.shard.parts(row, int(draw.views[row]))
-        return self.tokenizer.sentence(parts, order, lattice_first=bool(draw.lattice_first[row]), rng=rng)
+    def _sentence(self, place: int, draw: Draw, rng_seed: list[int]) -> NDArray[np.int64]:
+        order = ORDERS[draw.orders[place]]
+        rng = np.random.default_rng([*rng_seed, place]) if order == "random" else None
+        parts = self.shard.parts(int(draw.rows[place]), int(draw.views[place]))
+        return self.tokenizer.sentence(parts, order, lattice_first=bool(draw.lattice_first[place]), rng=rng)
 
     def _compositions(
         self, rows: NDArray[np.int64], kinds: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Elements and counts of the rows that are told a formula (1) or a chemical system (2)."""
-        told = [self._composition(int(row), int(kind)) for row, kind in zip(rows, kinds[rows], strict=True)]
+        told = [self._composition(int(row), int(kind)) for row, kind in zip(rows, kinds, strict=True)]
         elements, counts = zip(*told, strict=True)
         return np.stack(elements), np.stack(counts)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from materium.data.readers import Row
 
 SPLITS = ("train", "val", "test")
-FORMAT = 1
+FORMAT = 2
 """Version of the shard folder; a reader refuses others."""
 CHUNK_ROWS = 256
 

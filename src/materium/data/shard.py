@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ARRAYS = ("site_start", "view_start", "point_start", "species", "points", "lattice", "properties")
+ARRAYS = ("site_start", "view_start", "point_start", "species", "points", "lattice", "properties", "weights")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Shard:
         Grid points of a, b, c, α, β, γ of all views, uint16, shape (views, 6).
     properties
         float32, shape (R, scalar properties), in the order of `scalar_names()`; NaN where a label is missing.
+    weights
+        float32, shape (R,): how often each crystal is drawn in an epoch, on average.
     """
 
     ids: Sequence[str]
@@ -48,10 +50,17 @@ class Shard:
     points: NDArray[np.uint16]
     lattice: NDArray[np.uint16]
     properties: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
     @classmethod
-    def pack(cls, ids: list[str], views: list[list[Parts]], properties: list[dict[str, float]]) -> Shard:
-        """Return the shard of crystals given as lists of views, the canonical one first."""
+    def pack(
+        cls,
+        ids: list[str],
+        views: list[list[Parts]],
+        properties: list[dict[str, float]],
+        weights: Sequence[float] | None = None,
+    ) -> Shard:
+        """Return the shard of crystals given as lists of views, the canonical one first; weights are 1 by default."""
         names = scalar_names()
         labels = [[p.get(name, np.nan) for name in names] for p in properties]
         return cls(
@@ -63,6 +72,7 @@ class Shard:
             points=_flat([view.points for v in views for view in v], (3,)),
             lattice=_flat([view.lattice[None] for v in views for view in v], (6,)),
             properties=np.array(labels, dtype=np.float32).reshape(len(ids), len(names)),
+            weights=np.ones(len(ids), np.float32) if weights is None else np.array(weights, dtype=np.float32),
         )
 
     def __len__(self) -> int:
@@ -137,7 +147,7 @@ def _fits(shard: Shard) -> bool:
         return False
     sites, views, points = (int(start[-1]) for start in starts)
     shapes = {"species": (sites,), "points": (points, 3), "lattice": (views, 6)}
-    shapes["properties"] = (len(shard.ids), len(scalar_names()))
+    shapes |= {"properties": (len(shard.ids), len(scalar_names())), "weights": (len(shard.ids),)}
     return all(getattr(shard, name).shape == shape for name, shape in shapes.items())
 
 

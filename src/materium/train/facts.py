@@ -12,15 +12,22 @@ from materium.model.config import Seen
 from materium.properties import scalar_names
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from materium.data.shard import Shard
     from materium.tokens.tokenizer import Tokenizer
 
 
-def seen_in(shard: Shard) -> dict[str, Seen]:
-    """Return, for each scalar property, its range, encoded mean and spread, and count in a shard."""
-    raw = np.asarray(shard.properties)
+def seen_in(shard: Shard, drawn: NDArray[np.bool_] | None = None) -> dict[str, Seen]:
+    """Return, for each scalar property, its range, encoded mean and spread, and count in a shard.
+
+    Parameters
+    ----------
+    drawn
+        Which rows are trained on, shape (R,); all by default.
+    """
+    raw = np.asarray(shard.properties) if drawn is None else np.asarray(shard.properties)[drawn]
     encoded = encode_labels(raw)
     seen = {}
     for column, name in enumerate(scalar_names()):

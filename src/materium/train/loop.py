@@ -113,7 +113,7 @@ class Run:
         self.model_config = replace(
             model,
             tokenizer=tokenizer.config,
-            seen=seen_in(self.train),
+            seen=seen_in(self.train, self.loader.weights > 0),
             site_separation=self.train.site_separation(tokenizer.config.bins),
         )
         start = None if initial is None else load_checkpoint(initial)
@@ -228,8 +228,9 @@ class Run:
         averaged.load_state_dict(self.model.state_dict())
         self.average.copy_to(averaged)
         with self.precision():
-            figures = validate(averaged, self.grammar, self.val)
-            told = validate(averaged, self.grammar, self.val, TOLD)
+            always = self.config.mix.always  # the network knows no crystal without these
+            figures = validate(averaged, self.grammar, self.val, replace(CANONICAL, always=always))
+            told = validate(averaged, self.grammar, self.val, replace(TOLD, always=always))
         figures["told_nats_per_crystal"] = told["nats_per_crystal"]
         write_row(self.out / VALIDATION_LOG, {"step": self.progress.step, "epoch": self.progress.epoch, **figures})
         self._note({f"validation/{name}": value for name, value in figures.items()})
