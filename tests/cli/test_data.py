@@ -224,3 +224,23 @@ def test_unknown_predictor_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["data", "convert", str(source), str(target), "--predict", "colour"]) == 2
     assert "nothing predicts colour" in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_label_gives_rows_an_energy_above_hull(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """DFT's stays; the column of CHGNet's energies serves the others, and no network is run."""
+    source = write_table(
+        tmp_path / "in.parquet",
+        [NACL, RUTILE, SILICON],
+        energy_above_hull=[0.3, None, None],
+        chgnet_energy_per_atom=[-3.0, -8.9, -20.0],
+    )
+    target = tmp_path / "out.parquet"
+    lines = shown(capsys, "label", str(source), str(target))
+    table = pq.read_table(target).to_pydict()
+    assert table["energy_above_hull_source"] == ["dft", "chgnet", None]
+    assert table["energy_above_hull"][0] == 0.3
+    assert table["energy_above_hull"][1] == table["chgnet_energy_above_hull"][1]
+    assert table["energy_above_hull"][2] is None
+    assert {"labelled by dft 1", "labelled by chgnet 1", "energies computed 0"} <= set(lines)
+    assert "exists and is never overwritten" in refusal(capsys, "label", str(source), str(target))
+    assert "no reference 'gfn'" in refusal(capsys, "label", "--potential", "gfn", str(source), str(tmp_path / "b.csv"))

@@ -93,6 +93,57 @@ def convert(
 
 
 @app.command()
+@with_threads
+def label(
+    source: SourceArgument,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
+    potential: Annotated[
+        str, typer.Option(help="Whose energies, of rows without DFT: chgnet, sevennet or package.module:Factory.")
+    ] = "chgnet",
+    reference: Annotated[
+        str | None, typer.Option(help="Name or file of the reference; by default the potential's.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Give every row an energy above hull: DFT's where the table has it, else a potential's above its reference.
+
+    The column energy_above_hull_source says which. DFT is energy_above_hull itself, then e_hull_est where est_method
+    begins with dft. A column chgnet_energy_per_atom saves CHGNet's calculation. Rows for which the reference lacks the
+    competing phases stay without a label and are counted.
+
+    Example:
+
+        materium data label crystals.parquet labelled.parquet
+    """
+    from materium.evaluate.hull import Hull
+    from materium.evaluate.hull_labels import label as label_rows
+    from materium.evaluate.reference import load
+    from materium.io.lock import new_target
+    from materium.relax.adapters import potential as potential_of
+
+    write, census = _writer(target), Census()
+    hull = Hull(load(reference or potential))
+    with new_target(target) as part:
+        rows = list(_rows(source, census, "reading", quiet=quiet))
+        if not census.readable:
+            raise DataError(f"{source} has no readable row of {census.rows}; {_most_common_reason(census)}")
+        with make_progress(quiet=quiet) as progress:
+            labels = label_rows(
+                rows, hull, lambda: potential_of(potential), lambda items, text: progress.track(items, description=text)
+            )
+        write(part, labels.rows)
+    console = make_console(quiet=quiet)
+    console.print(f"{target}: {census.readable} of {census.rows} rows")
+    lines: list[tuple[str, object]] = [(f"labelled by {name}", times) for name, times in labels.sources.most_common()]
+    lines += [(f"no label: {reason}", times) for reason, times in labels.unlabelled.most_common()]
+    lines += [("energies computed", labels.computed)]
+    lines += [("DFT and the potential on different sides of 0.1 eV/atom", f"{labels.apart} of {labels.judged}")]
+    console.print(make_table(("energy above hull", "rows"), lines))
+    if census.rejected:
+        console.print(_rejection_table(census))
+
+
+@app.command()
 def example(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .extxyz file, or a new folder.")],
     quiet: QuietOption = False,

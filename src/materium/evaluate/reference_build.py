@@ -180,7 +180,7 @@ def _with_energies(items: Sequence[Item], potential: Potential, options: Options
         None if value is None or _too_high(item, options) else float(value)
         for item, value in zip(items, known, strict=True)
     ]
-    _check_column([(item, value) for item, value in zip(items, given, strict=True) if value is not None], potential)
+    check_column([(item.row, value) for item, value in zip(items, given, strict=True) if value is not None], potential)
     needed = [i for i in _needed(items, options) if given[i] is None and not _too_high(items[i], options)]
     needed = needed if options.compute else []
     for start in track(range(0, len(needed), CHUNK), "energies"):
@@ -209,20 +209,30 @@ def _energies(crystals: Sequence[Crystal], potential: Potential, *, relaxed: boo
     return [r.energy if r.status in ("converged", "max_steps") else None for r in results]
 
 
-def _check_column(pairs: Sequence[tuple[Item, float]], potential: Potential) -> None:
+def check_column(pairs: Sequence[tuple[Row, float]], potential: Potential) -> None:
     """Refuse a column of energies that the potential does not give: of another version, say, or of relaxed cells.
 
-    Cells of absurd volume, which have no energy here, say nothing of a column.
+    A sample of the rows is computed. Cells of absurd volume, which have no energy here, say nothing of a column.
+
+    Parameters
+    ----------
+    pairs
+        Rows with a crystal, and their energies in eV/atom as the column has them.
+
+    Raises
+    ------
+    DataError
+        If an energy differs by more than 2 meV/atom.
     """
     if not pairs:
         return
     chosen = np.random.default_rng(SEED).choice(len(pairs), min(SAMPLE, len(pairs)), replace=False)
-    found = single_points([pairs[i][0].crystal for i in chosen], potential)
+    found = single_points([crystal for i in chosen if (crystal := pairs[i][0].crystal) is not None], potential)
     for index, energy in zip(chosen, found, strict=True):
-        item, value = pairs[index]
+        row, value = pairs[index]
         if energy is not None and abs(energy - value) > REPRODUCED:
             raise DataError(
-                f"{item.table} has {value:.4f} eV/atom for {item.row.id} in {potential.name}_energy_per_atom and "
+                f"row {row.id} has {value:.4f} eV/atom in {potential.name}_energy_per_atom and "
                 f"{potential.name} {potential.version} gives {energy}; they must agree, so remove the column"
             )
 
