@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from materium.crystal import fault
-from materium.data.prepare import read_manifest
+from materium.data.manifest import read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request

@@ -15,6 +15,8 @@ MAX_ENCODED = 1e9
 """The network takes no larger numbers: float32 must hold products and squares of them."""
 MAX_LOGARITHMIC = 1e30
 """The same for a value that it takes the logarithm of, in the property's unit."""
+LOWEST_ABOVE_HULL = -0.3
+"""eV/atom. What lies lower competes with the wrong phases, for the hull lacks some: it is no label of stability."""
 Kind = Literal["number", "category", "formula", "elements"]
 
 SHORT_NAMES = {"reduced_formula": "formula"}

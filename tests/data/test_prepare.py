@@ -16,9 +16,12 @@ from crystals import crystal as written
 from materium.convert import to_cif
 from materium.crystal import Crystal
 from materium.data import prepare as module
-from materium.data.prepare import FORMAT, PrepareConfig, Prepared, prepare, prepare_row, read_manifest
+from materium.data.inputs import InputTable
+from materium.data.manifest import FORMAT, read_manifest
+from materium.data.prepare import PrepareConfig, Prepared, prepare, prepare_row
 from materium.data.readers import Row
 from materium.data.shard import read_shard
+from materium.data.side_labels import LabelSources
 from materium.errors import DataError
 from materium.io.atomic import write_signed
 from materium.properties import scalar_names
@@ -26,7 +29,6 @@ from materium.symmetry import canonical, distinct, settings
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 ALL = PrepareConfig(val_fraction=0.0)
@@ -234,6 +236,107 @@ def test_no_crystal_left_is_an_error(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*/manifest.json"))
 
 
+# --- several tables ---
+
+
+def sized(*scales: float) -> list[Crystal]:
+    """Return rock salt at these sizes: one formula, another crystal for each."""
+    return [Crystal(NACL.lattice * scale, NACL.frac_coords, NACL.numbers) for scale in scales]
+
+
+def table_of(path: Path, rows: list[dict[str, Any]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """Return two tables that have two crystals in common: one by its form, and one by id and formula."""
+    first, second, third, fourth = sized(1, 1.02, 1.04, 1.06)
+    one = [record("a", first, energy_above_hull=0.0), record("b", second), record("a2", first, energy_above_hull=0.3)]
+    other = [
+        record("c", first, energy_above_hull=0.0),
+        record("b", third, energy_above_hull=0.05),
+        record("a", SILICON, energy_above_hull=0.05),
+        record("d", fourth, energy_above_hull=0.3),
+        record("e", RUTILE),
+    ]
+    return table_of(tmp_path / "one.parquet", one), table_of(tmp_path / "other.parquet", other)
+
+
+def test_a_crystal_of_two_tables_stays_where_it_is_first(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """Within a table nothing is dropped; an id alone says nothing, for tables without ids are numbered."""
+    manifest = prepare({"train": two}, tmp_path / "out", ALL)
+    assert list(read_shard(tmp_path / "out" / "train").ids) == ["a", "b", "a2", "a", "d", "e"]
+    same = " in another table"
+    assert rejected(tmp_path / "out" / "train") == {
+        "c": f"same crystal{same}: a in one.parquet",
+        "b": f"same id and formula{same}: b in one.parquet",
+    }
+    counts = manifest["splits"]["train"]
+    assert {name: (part["rows"], part["kept"]) for name, part in counts["tables"].items()} == {
+        "one.parquet": (3, 3),
+        "other.parquet": (5, 3),
+    }
+    assert (counts["rows"], counts["kept"]) == (8, 6)
+    assert counts["tables"]["other.parquet"]["rejected"] == {f"same crystal{same}": 1, f"same id and formula{same}": 1}
+    reverse = prepare({"train": two[::-1]}, tmp_path / "reverse", ALL)
+    assert reverse["splits"]["train"]["tables"]["one.parquet"]["kept"] == 0
+
+
+def test_each_table_has_its_filters_and_its_weight(two: tuple[Path, Path], tmp_path: Path) -> None:
+    tables = [
+        InputTable(two[0], weight=2.0),
+        InputTable(two[1], 0.5, max_energy_above_hull=0.1, keep_unlabelled=False, exclude_elements=("Si",)),
+    ]
+    manifest = prepare({"train": tables}, tmp_path / "out", ALL)
+    shard = read_shard(tmp_path / "out" / "train")
+    assert list(shard.ids) == ["a", "b", "a2"]
+    np.testing.assert_array_equal(shard.weights, [2, 2, 2])
+    assert rejected(tmp_path / "out" / "train")["a"] == "contains Si"
+    assert rejected(tmp_path / "out" / "train")["d"] == "energy above hull over 0.1 eV/atom"
+    assert rejected(tmp_path / "out" / "train")["e"] == "no energy above hull"
+    assert manifest["sources"]["train"]["other.parquet"]["weight"] == 0.5
+    with pytest.raises(DataError, match="other sources or settings"):
+        prepare({"train": two}, tmp_path / "out", ALL)
+
+
+def test_rows_that_are_split_off_have_the_weight_one(tmp_path: Path) -> None:
+    table = InputTable(salts_table(tmp_path / "table.parquet"), weight=3.0)
+    prepare({"train": table}, tmp_path / "out", PrepareConfig(val_fraction=0.3))
+    assert set(read_shard(tmp_path / "out" / "train").weights.tolist()) == {3}
+    assert set(read_shard(tmp_path / "out" / "val").weights.tolist()) == {1}
+
+
+def test_energies_below_the_hull(tmp_path: Path) -> None:
+    """A bit below is on the hull; far below is no label, and the filter sees none."""
+    energies = [0.1, -0.05, -0.3, -0.4]
+    pairs = zip(sized(1, 1.1, 1.2, 1.3), energies, strict=True)
+    rows = [record(f"row-{i}", crystal, energy_above_hull=energy) for i, (crystal, energy) in enumerate(pairs)]
+    table = table_of(tmp_path / "table.parquet", rows)
+    manifest = prepare({"train": table}, tmp_path / "out", ALL)
+    labels = read_shard(tmp_path / "out" / "train").properties[:, scalar_names().index("energy_above_hull")]
+    np.testing.assert_array_equal(labels, np.float32([0.1, 0, 0, np.nan]))
+    assert manifest["splits"]["train"]["labels_left_out"] == {"energy_above_hull": 1}
+    assert manifest["splits"]["train"]["energy_above_hull"] == {"given": 3, "none": 1}
+    prepare({"train": table}, tmp_path / "labelled", replace(ALL, keep_unlabelled=False))
+    assert rejected(tmp_path / "labelled" / "train") == {"row-3": "no energy above hull"}
+
+
+def test_labels_of_a_side_table_come_before_the_filter(two: tuple[Path, Path], tmp_path: Path) -> None:
+    side = tmp_path / "side.csv"
+    side.write_text("id,ehull,band_gap\nb,0.7,1\na,0.1,2\nnobody,0,3\n")
+    labels = LabelSources((side,), {"energy_above_hull": ("energy_above_hull", "ehull")})
+    manifest = prepare({"train": two[0]}, tmp_path / "out", ALL, labels=labels)
+    assert rejected(tmp_path / "out" / "train") == {"b": "energy above hull over 0.5 eV/atom"}
+    shard = read_shard(tmp_path / "out" / "train")
+    np.testing.assert_array_equal(shard.properties[:, scalar_names().index("band_gap")], [2, np.nan])
+    assert manifest["labels"]["tables"] == {"side.csv": {"rows": 3, "matched": 2}}
+    side.write_text("id,ehull\nb,0.1\n")
+    with pytest.raises(DataError, match="other sources or settings"):
+        prepare({"train": two[0]}, tmp_path / "out", ALL, labels=labels)
+
+
 # --- splits ---
 
 
@@ -323,39 +426,6 @@ def test_a_slice_of_the_shared_table(shared_data: Path, tmp_path: Path) -> None:
     small = (table["num_sites"].to_numpy() <= 20).sum()
     assert 0.9 * small <= counts["kept"] <= small
     assert counts["oxidation_states"]["guessed"] > 0.4 * counts["kept"]
-
-
-# --- damage ---
-
-
-def rewrite(text: str) -> Callable[[Path], object]:
-    return lambda path: path.write_text(text)
-
-
-def test_a_table_in_place_of_shards_is_never_written_over(tmp_path: Path) -> None:
-    table = tmp_path / "mine.csv"
-    table.touch()
-    with pytest.raises(DataError, match=r"is a file, .* 'materium prepare \S+/mine.csv --out \S+/mine-shards'"):
-        read_manifest(table)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda path: path.unlink(), "has no manifest.json; make shards with"),
-        (rewrite('{"format": 1, '), "is not JSON"),
-        (lambda path: path.write_bytes(b"\xff\xfe{}"), "is not JSON"),
-        (rewrite("[]"), f"is no manifest of format {FORMAT}"),
-        (rewrite('{"format": 1}'), f"is no manifest of format {FORMAT}; remove .* and prepare anew"),
-        (rewrite('{"format": 99}'), f"is no manifest of format {FORMAT}"),
-        (rewrite("{}"), f"is no manifest of format {FORMAT}"),
-    ],
-)
-def test_a_damaged_manifest_is_refused(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
-    (tmp_path / "manifest.json").write_text("{}")
-    damage(tmp_path / "manifest.json")
-    with pytest.raises(DataError, match=message):
-        read_manifest(tmp_path)
 
 
 def test_a_manifest_without_identity_is_another_one(tmp_path: Path) -> None:

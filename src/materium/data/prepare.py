@@ -17,28 +17,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materium import oxidation
+from materium.data.inputs import input_tables, short_names
+from materium.data.manifest import FORMAT, read_manifest
 from materium.data.shard import Shard, write_shard
+from materium.data.side_labels import LabelSources, SideLabels
 from materium.errors import DataError, MateriumError
-from materium.io.atomic import damaged, digests, read_signed, write_signed
+from materium.io.atomic import damaged, digests, write_signed
 from materium.io.lock import hold_folder
 from materium.processes import Pool
-from materium.properties import scalar_names
+from materium.properties import LOWEST_ABOVE_HULL, scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
 from materium.tokens.tokenizer import Parts, Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from materium.crystal import Crystal
+    from materium.data.inputs import InputTable, Sources
     from materium.data.readers import Row
 
 SPLITS = ("train", "val", "test")
-FORMAT = 2
-"""Version of the shard folder; a reader refuses others."""
 CHUNK_ROWS = 256
+HULL = "energy_above_hull"
+PARTICULAR = ("max_energy_above_hull", "keep_unlabelled", "exclude_elements")
+"""Settings that a table may have of its own."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ class PrepareConfig:
     max_length
         Å, longest lattice vector of the reduced cell.
     max_energy_above_hull
-        eV/atom; rows without that label are kept.
+        eV/atom; rows above it are rejected.
+    keep_unlabelled
+        Whether rows without an energy above hull are kept.
     exclude_elements
         Symbols; a crystal with one of them is rejected.
     symprec
@@ -78,6 +85,7 @@ class PrepareConfig:
     max_sites: int = 20
     max_length: float = 30.0
     max_energy_above_hull: float = 0.5
+    keep_unlabelled: bool = True
     exclude_elements: tuple[str, ...] = ()
     symprec: float = SYMPREC
     views: int = 8
@@ -87,7 +95,10 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One row on its way: a crystal in its canonical and other settings, or why it was rejected; labels not read."""
+    """One row on its way: a crystal in its canonical and other settings, or why it was rejected; labels not read.
+
+    `hull` says whose the energy above hull is, `table` and `weight` are those of the table that the row is from.
+    """
 
     id: str
     formula: oxidation.Formula = ()
@@ -98,40 +109,52 @@ class Prepared:
     parameters: NDArray[np.float64] | None = None
     properties: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    hull: str = "none"
+    table: str = ""
+    weight: float = 1.0
 
 
-def prepare(
-    sources: dict[str, Path],
+def prepare(  # noqa: PLR0913 - what it reads, where it writes, and its settings
+    sources: Sources,
     out: Path,
     config: PrepareConfig,
     *,
+    labels: LabelSources | None = None,
     workers: int = 1,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict[str, Any]:
-    """Write the shards of `sources` (a path for `train`, and optionally for `val` and `test`) and return the manifest.
+    """Write the shards of `sources` (for `train`, and optionally for `val` and `test`) and return the manifest.
 
-    A folder that these very sources and settings made before is left as it is.
+    A split is a path, an `InputTable` or several of them. Of the same crystal in two tables of a split the first stays:
+    rows of equal canonical form, or of equal id and formula. Within a table nothing is dropped. A folder that these
+    very sources and settings made before is left as it is.
 
     Raises
     ------
     DataError
         If a source cannot be read, no row is left, or `out` holds shards of other sources or settings.
     """
-    identity = _identity(sources, config)
+    tables = input_tables(sources)
+    beside = labels or LabelSources()
+    identity = _identity(tables, config, beside)
     with hold_folder(out):
-        return _existing(out, identity) or _made(sources, out, config, identity, workers, progress)
+        found = _existing(out, identity)
+        if found is None:
+            _make(tables, out, config, SideLabels(beside), identity, workers, progress)
+        return found or read_manifest(out)
 
 
-def _made(  # noqa: PLR0913, PLR0917 - what `prepare` got
-    sources: dict[str, Path],
+def _make(  # noqa: PLR0913, PLR0917 - what `prepare` got
+    tables: dict[str, list[InputTable]],
     out: Path,
     config: PrepareConfig,
+    labels: SideLabels,
     identity: str,
     workers: int,
     progress: Callable[[int, int | None], None] | None,
-) -> dict[str, Any]:
+) -> None:
     """Read, filter and write everything; the manifest comes last."""
-    rows = {split: list(_prepared(path, config, workers, progress)) for split, path in sources.items()}
+    rows = {split: list(_prepared(given, config, labels, workers, progress)) for split, given in tables.items()}
     rows = _with_splits(rows, config)
     tokenizer = Tokenizer(_tokenizer_config(rows["train"], config))
     counts = {split: _write(out / split, rows[split], tokenizer) for split in SPLITS if split in rows}
@@ -139,59 +162,20 @@ def _made(  # noqa: PLR0913, PLR0917 - what `prepare` got
     manifest = {
         "format": FORMAT,
         "identity": identity,
-        "sources": {split: path.name for split, path in sources.items()},
+        "sources": {split: _facts(given) for split, given in tables.items()},
         "settings": asdict(config),
+        "labels": labels.facts(),
         "tokenizer": tokenizer.config.to_dict(),
         "fingerprint": tokenizer.config.fingerprint,
         "splits": counts,
     }
     write_signed(out / "manifest.json", {**manifest, "files": digests(out, counts)})
-    return read_manifest(out)
 
 
-def options_for(theirs: TokenizerConfig, ours: TokenizerConfig) -> str:
-    """Return the options of `materium prepare` that make shards for `theirs`, where `ours` differs from it."""
-    options = {
-        "bins": f"--bins {theirs.bins}",
-        "max_sites": f"--max-sites {theirs.max_sites}",
-        "length_ranges": f"--max-length {max(high for _, high in theirs.length_ranges):g}",
-        "species_first": "--species-first" if theirs.species_first else "--species-last",
-        "length_spacing": f"--tokenizer {'base' if theirs.length_spacing == 'log' else 'paper'}",
-        "species": f"its {len(theirs.species)} species (--tokenizer base or paper, --oxidation-states or not)",
-    }
-    return " ".join(text for name, text in options.items() if getattr(theirs, name) != getattr(ours, name))
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder of shards.
-
-    Raises
-    ------
-    DataError
-        If the folder is none that `prepare` wrote, or of another format.
-    """
-    path = folder / "manifest.json"
-    if folder.is_file():
-        shards = folder.with_name(f"{folder.name.partition('.')[0]}-shards")
-        raise DataError(
-            f"{folder} is a file, and a folder of shards is needed; make one with "
-            f"'materium prepare {folder} --out {shards}', and train on that"
-        )
-    if not path.is_file():
-        raise DataError(f"{folder} has no manifest.json; make shards with 'materium prepare TABLE --out {folder}'")
-    try:
-        manifest: object = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # JSON's own and UTF-8's
-        raise DataError(f"{path} is not JSON ({error}); remove {folder} and prepare anew") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DataError(f"{path} is no manifest of format {FORMAT}; remove {folder} and prepare anew")
-    return read_signed(path, "no shards", f"remove {folder} and prepare anew")
-
-
-def check_shards(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise `DataError` if a file of the shards is missing, or another one than was written."""
-    if lost := damaged(folder, manifest["files"]):
-        raise DataError(f"{folder / lost[0]} is damaged or missing; the same 'materium prepare' makes it anew")
+def _facts(tables: Sequence[InputTable]) -> dict[str, dict[str, Any]]:
+    """What is particular to each table, by its name."""
+    own = [{k: v for k, v in asdict(table).items() if k != "path" and v is not None} for table in tables]
+    return dict(zip(short_names([table.path for table in tables]), own, strict=True))
 
 
 def prepare_row(row: Row, config: PrepareConfig) -> Prepared:
@@ -222,36 +206,59 @@ def _in_settings(row: Row, crystal: Crystal, config: PrepareConfig) -> Prepared:
     frac = ways.frac_coords[keep]
     formula = oxidation.reduced_formula(crystal)
     properties = {**own, **known, "num_sites": own["num_sites"]}
-    return Prepared(row.id, formula, None, how, species, frac, ways.parameters[keep], properties)
+    hull = str(row.properties.get(f"{HULL}_source", "given")) if HULL in known else "none"
+    return Prepared(row.id, formula, None, how, species, frac, ways.parameters[keep], properties, hull=hull)
 
 
 def _filtered(crystal: Crystal, properties: Mapping[str, float | int | str], config: PrepareConfig) -> str | None:
     from pymatgen.core import Element
 
-    hull = properties.get("energy_above_hull")
+    hull = properties.get(HULL)
     if isinstance(hull, int | float) and hull > config.max_energy_above_hull:
         return f"energy above hull over {config.max_energy_above_hull:g} eV/atom"
+    if hull is None and not config.keep_unlabelled:
+        return "no energy above hull"
     for symbol in config.exclude_elements:
         if Element(symbol).Z in crystal.numbers:
             return f"contains {symbol}"
     return None
 
 
+def _on_hull(row: Row) -> Row:
+    """A row with an energy above hull that is not negative: a bit below is on the hull, far below is no label."""
+    hull = row.properties.get(HULL)
+    if not isinstance(hull, int | float) or hull >= 0:
+        return row
+    if hull >= LOWEST_ABOVE_HULL:
+        return replace(row, properties={**row.properties, HULL: 0.0})
+    others = {name: value for name, value in row.properties.items() if name != HULL}
+    return replace(row, properties=others, left_out={**row.left_out, HULL: f"{hull:g}"})
+
+
 def _prepare_chunk(rows: tuple[Row, ...], config: PrepareConfig) -> list[Prepared]:
-    return [replace(prepare_row(row, config), left_out=tuple(row.left_out)) for row in rows]
+    return [replace(prepare_row(row, config), left_out=tuple(row.left_out)) for row in map(_on_hull, rows)]
 
 
 def _prepared(
-    path: Path, config: PrepareConfig, workers: int, progress: Callable[[int, int | None], None] | None
+    tables: Sequence[InputTable],
+    config: PrepareConfig,
+    labels: SideLabels,
+    workers: int,
+    progress: Callable[[int, int | None], None] | None,
 ) -> Iterator[Prepared]:
     from materium.data.readers import count, read
 
-    total, done = count(path), 0
-    for chunk in _mapped(_chunks(read(path)), config, workers):
-        done += len(chunk)
-        if progress:
-            progress(done, total)
-        yield from chunk
+    totals = [count(table.path) for table in tables]
+    total = None if None in totals else sum(number or 0 for number in totals)
+    done = 0
+    for table, name in zip(tables, short_names([table.path for table in tables]), strict=True):
+        rows = (labels.apply(row) for row in read(table.path))
+        own = {name: value for name in PARTICULAR if (value := getattr(table, name)) is not None}
+        for chunk in _mapped(_chunks(rows), replace(config, **own), workers):
+            done += len(chunk)
+            if progress:
+                progress(done, total)
+            yield from (replace(row, table=name, weight=table.weight) for row in chunk)
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[tuple[Row, ...]]:
@@ -326,27 +333,60 @@ def _without_states() -> tuple[tuple[int, int], ...]:
 
 
 def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer) -> dict[str, Any]:
-    """Write one split and return its counts."""
+    """Write one split and return its counts, of all its rows and by table."""
     kept, views, rejected = [], [], []
+    others: dict[Any, tuple[str, str]] = {}
     for row in rows:
         try:
             on_grid = _grid_views(row, tokenizer) if row.reason is None else row.reason
         except MateriumError as error:
             on_grid = str(error)
+        if not isinstance(on_grid, str):
+            on_grid = _duplicate(row, on_grid, others) or on_grid
         if isinstance(on_grid, str):
-            rejected.append((row.id, on_grid))
+            rejected.append((row, on_grid))
         else:
             kept.append(row)
             views.append(on_grid)
-    shard = Shard.pack([r.id for r in kept], views, [r.properties for r in kept])
-    write_shard(folder, shard, rejected)
+    weights = [row.weight if folder.name == "train" else 1.0 for row in kept]
+    write_shard(
+        folder,
+        Shard.pack([r.id for r in kept], views, [r.properties for r in kept], weights),
+        [(row.id, reason) for row, reason in rejected],
+    )
+    tables = {name: _counts(rows, kept, rejected, name) for name in dict.fromkeys(row.table for row in rows)}
+    return {**_counts(rows, kept, rejected), "tables": tables}
+
+
+def _counts(
+    rows: list[Prepared], kept: list[Prepared], rejected: list[tuple[Prepared, str]], table: str | None = None
+) -> dict[str, Any]:
+    """The counts of a split, or of what came from one table."""
+    if table is not None:
+        rows, kept = ([row for row in part if row.table == table] for part in (rows, kept))
+        rejected = [(row, reason) for row, reason in rejected if row.table == table]
     return {
         "rows": len(rows),
         "kept": len(kept),
         "rejected": dict(Counter(_general(reason) for _, reason in rejected).most_common()),
         "oxidation_states": dict(Counter(r.guess for r in kept).most_common()),
+        "energy_above_hull": dict(Counter(r.hull for r in kept).most_common()),
         "labels_left_out": dict(Counter(name for r in rows for name in r.left_out).most_common()),
     }
+
+
+def _duplicate(row: Prepared, views: list[Parts], others: dict[Any, tuple[str, str]]) -> str | None:
+    """Why a row is the crystal of an earlier table; else it is noted."""
+    first = views[0]
+    grid = hashlib.sha256(b"".join(array.tobytes() for array in (first.species, first.points, first.lattice))).digest()
+    keys = {"crystal": grid, "id and formula": (row.id, row.formula)}
+    for what, key in keys.items():
+        name, table = others.get(key, (row.id, row.table))
+        if table != row.table:
+            return f"same {what} in another table: {name} in {table}"
+    for key in keys.values():
+        others.setdefault(key, (row.id, row.table))
+    return None
 
 
 def _general(reason: str) -> str:
@@ -366,12 +406,16 @@ def _grid_views(row: Prepared, tokenizer: Tokenizer) -> list[Parts]:
     return [Parts(species, points[i], lattices[i]) for i in inside]
 
 
-def _identity(sources: dict[str, Path], config: PrepareConfig) -> str:
+def _identity(tables: dict[str, list[InputTable]], config: PrepareConfig, labels: LabelSources) -> str:
     """A hash of what the shards follow from: the sources' bytes, and the settings."""
     from materium.data.readers import digest
 
-    content = {split: digest(path) for split, path in sorted(sources.items())}
-    text = json.dumps([FORMAT, content, asdict(config)], sort_keys=True)
+    content = {
+        split: [(digest(table.path), facts) for table, facts in zip(given, _facts(given).values(), strict=True)]
+        for split, given in sorted(tables.items())
+    }
+    beside = [[digest(path) for path in labels.tables], dict(labels.columns)]
+    text = json.dumps([FORMAT, content, beside, asdict(config)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

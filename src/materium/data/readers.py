@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Row", "Source", "checked", "count", "digest", "open_source", "read"]
+__all__ = ["Row", "Source", "checked", "count", "digest", "open_source", "read", "records"]
 
 BATCH_ROWS = 256
 BATCH_BYTES = 1 << 24
@@ -51,6 +51,8 @@ HEAD_LINES = 8
 """Lines among which the names of the columns of a CSV file stand."""
 DELIMITERS = (",", ";", "\t", "|")
 """Between the columns of a CSV file: Excel writes `;` in most of Europe, and a tab in its Unicode text."""
+NO_STRUCTURE = LAYOUTS[0]._replace(columns=(), optional=())
+"""Of a table of which the structures, if there are any, are not read."""
 CACHE_FILES = ("pos", "cell", "atomic_numbers", "num_atoms")
 
 
@@ -97,6 +99,42 @@ def open_source(path: str | Path) -> Source:
             return _structure_file(place, place.name)
     known = "Parquet, CSV, JSON, CIF, POSCAR, extxyz and ASE .db files"
     raise DataError(f"{path} is in no known format; {known} can be read, and folders of them")
+
+
+def records(path: str | Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a Parquet or CSV table as they are, structures or not, numbers as numbers.
+
+    Raises
+    ------
+    DataError
+        If there is no such table, or it cannot be read.
+    """
+    place = _place(path)
+    kind = place.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if place.is_dir() or kind not in ("parquet", "csv"):
+        raise DataError(f"{path} is no Parquet or CSV table; give one")
+    with _readable(place):
+        yield from _parquet_records(place) if kind == "parquet" else _csv_records(place)
+
+
+def _parquet_records(path: Path) -> Iterator[Mapping[str, Any]]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    columns = _flat_columns(file.schema_arrow, NO_STRUCTURE)
+    return (record for batch in file.iter_batches(BATCH_ROWS, columns=columns) for record in _records(batch))
+
+
+def _csv_records(path: Path) -> Iterator[Mapping[str, Any]]:
+    lines = list(islice(read_lines(path), HEAD_LINES))
+    delimiter = next((sign for sign in DELIMITERS if id_column(_head(lines, sign))), DELIMITERS[0])
+    try:
+        for record in csv.DictReader(read_lines(path), delimiter=delimiter, strict=True, restval=""):
+            if None in record:
+                raise DataError(f"the row {record[next(iter(record))]} has more values than there are columns")
+            yield with_numbers(record, NO_STRUCTURE)
+    except csv.Error as error:
+        raise DataError(f"broken line: {error}") from error
 
 
 def checked(rows: Iterable[Row]) -> Iterator[Row]:

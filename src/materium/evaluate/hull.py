@@ -17,6 +17,7 @@ import numpy as np
 from materium import convert
 from materium.errors import MateriumError
 from materium.evaluate.corrections import on_hull_scale
+from materium.properties import LOWEST_ABOVE_HULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +37,7 @@ CACHED = 65536
 """Formulas whose mixture, or whose composition, is kept."""
 DEEPEST = -5.0
 """eV/atom. Not even fluorides lie as far below their elements, let alone below a hull."""
-SUPPORTED = -0.3
+SUPPORTED = LOWEST_ABOVE_HULL
 """eV/atom. What comes out lower competes with the wrong phases: of compounds that are known, none lies as far below all
 others of its system, but where the reference lacks these."""
 UNSUPPORTED = "unsupported"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
-from materium.data.prepare import check_shards, options_for, read_manifest
+from materium.data.manifest import check_shards, options_for, read_manifest
 from materium.data.shard import Shard, read_shard
 from materium.errors import CheckpointError, DataError, TrainingError
 from materium.extras import install_command
