@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from crystals import NACL, PEROVSKITE, RUTILE
+from materium.data.filters import SOURCE
 from materium.data.records import Row
 from materium.errors import DataError, MateriumError
 from materium.evaluate.hull import Entry, Hull
-from materium.evaluate.hull_labels import SOURCE, HullLabels, label
+from materium.evaluate.hull_labels import HullLabels, label
 from materium.relax.potential import Potential, Prediction
 
 if TYPE_CHECKING:

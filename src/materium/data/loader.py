@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from materium.data.weights import drawn_rows, row_weights
 from materium.errors import DataError
 from materium.properties import scalar_names, table
 from materium.tokens.tokenizer import ORDERS, TOKENS_PER_SITE, Order, Tokenizer
@@ -82,13 +83,12 @@ class Mix:
 
     def weights(self, shard: Shard) -> NDArray[np.float64]:
         """Return how often each row of a shard is drawn in an epoch on average, shape (R,)."""
-        weights = np.asarray(shard.weights, dtype=np.float64)
-        energies = np.asarray(shard.properties)[:, scalar_names().index("energy_above_hull")]
-        if self.max_energy_above_hull is not None:
-            weights = np.where(energies <= np.float32(self.max_energy_above_hull), weights, 0)  # NaN is not below it
-        if self.energy_scale is not None:
-            weights = np.nan_to_num(weights * np.exp(-np.maximum(energies, 0) / self.energy_scale))
-        return weights
+        return row_weights(
+            shard.weights,
+            np.asarray(shard.properties)[:, scalar_names().index("energy_above_hull")],
+            max_energy_above_hull=self.max_energy_above_hull,
+            energy_scale=self.energy_scale,
+        )
 
 
 CANONICAL = Mix({"high": 1.0}, lattice_first=0.0, other_setting=0.0, conditional=0.0)
@@ -163,19 +163,8 @@ class Loader:
             )
 
     def rows(self, epoch: int) -> NDArray[np.int64]:
-        """Return the rows that an epoch draws, ascending, shape (N,).
-
-        A row of weight w is drawn floor(w) or ceil(w) times, w times on average (systematic sampling of the fractions
-        in random order), so that epochs are equally long but for one row.
-        """
-        whole = np.floor(self.weights)
-        if (whole == self.weights).all():
-            return np.repeat(np.arange(len(self.shard)), whole.astype(np.int64))
-        rng = np.random.default_rng([self.seed, epoch, 3])
-        order = rng.permutation(len(self.shard))
-        ends = np.cumsum((self.weights - whole)[order]) + rng.random()
-        whole[order] += np.diff(np.floor(ends), prepend=0)
-        return np.repeat(np.arange(len(self.shard)), whole.astype(np.int64))
+        """Return the rows that an epoch draws, ascending, shape (N,); see `drawn_rows`."""
+        return drawn_rows(self.weights, [self.seed, epoch, 3])
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return the places in `rows` of each batch of an epoch, in the order in which they are to be taken.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materium import oxidation
+from materium.data.filters import HULL, SOURCE, Duplicates, on_hull, rejection
 from materium.data.inputs import input_tables, short_names
 from materium.data.manifest import FORMAT, read_manifest
 from materium.data.shard import Shard, write_shard
@@ -25,7 +26,7 @@ from materium.errors import DataError, MateriumError
 from materium.io.atomic import damaged, digests, write_signed
 from materium.io.lock import hold_folder
 from materium.processes import Pool
-from materium.properties import LOWEST_ABOVE_HULL, scalar_names
+from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
 from materium.tokens.tokenizer import Parts, Tokenizer, TokenizerConfig
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 CHUNK_ROWS = 256
-HULL = "energy_above_hull"
 PARTICULAR = ("max_energy_above_hull", "keep_unlabelled", "exclude_elements")
 """Settings that a table may have of its own."""
 
@@ -182,7 +182,7 @@ def prepare_row(row: Row, config: PrepareConfig) -> Prepared:
     """Return one row filtered, with oxidation states, in its canonical and other settings."""
     if row.crystal is None:
         return Prepared(row.id, reason=row.reason or "unreadable")
-    reason = _filtered(row.crystal, row.properties, config)
+    reason = rejection(row.crystal, row.properties, **{name: getattr(config, name) for name in PARTICULAR})
     if reason:
         return Prepared(row.id, reason=reason)
     try:
@@ -206,37 +206,12 @@ def _in_settings(row: Row, crystal: Crystal, config: PrepareConfig) -> Prepared:
     frac = ways.frac_coords[keep]
     formula = oxidation.reduced_formula(crystal)
     properties = {**own, **known, "num_sites": own["num_sites"]}
-    hull = str(row.properties.get(f"{HULL}_source", "given")) if HULL in known else "none"
+    hull = str(row.properties.get(SOURCE, "given")) if HULL in known else "none"
     return Prepared(row.id, formula, None, how, species, frac, ways.parameters[keep], properties, hull=hull)
 
 
-def _filtered(crystal: Crystal, properties: Mapping[str, float | int | str], config: PrepareConfig) -> str | None:
-    from pymatgen.core import Element
-
-    hull = properties.get(HULL)
-    if isinstance(hull, int | float) and hull > config.max_energy_above_hull:
-        return f"energy above hull over {config.max_energy_above_hull:g} eV/atom"
-    if hull is None and not config.keep_unlabelled:
-        return "no energy above hull"
-    for symbol in config.exclude_elements:
-        if Element(symbol).Z in crystal.numbers:
-            return f"contains {symbol}"
-    return None
-
-
-def _on_hull(row: Row) -> Row:
-    """A row with an energy above hull that is not negative: a bit below is on the hull, far below is no label."""
-    hull = row.properties.get(HULL)
-    if not isinstance(hull, int | float) or hull >= 0:
-        return row
-    if hull >= LOWEST_ABOVE_HULL:
-        return replace(row, properties={**row.properties, HULL: 0.0})
-    others = {name: value for name, value in row.properties.items() if name != HULL}
-    return replace(row, properties=others, left_out={**row.left_out, HULL: f"{hull:g}"})
-
-
 def _prepare_chunk(rows: tuple[Row, ...], config: PrepareConfig) -> list[Prepared]:
-    return [replace(prepare_row(row, config), left_out=tuple(row.left_out)) for row in map(_on_hull, rows)]
+    return [replace(prepare_row(row, config), left_out=tuple(row.left_out)) for row in map(on_hull, rows)]
 
 
 def _prepared(
@@ -335,14 +310,14 @@ def _without_states() -> tuple[tuple[int, int], ...]:
 def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer) -> dict[str, Any]:
     """Write one split and return its counts, of all its rows and by table."""
     kept, views, rejected = [], [], []
-    others: dict[Any, tuple[str, str]] = {}
+    others = Duplicates()
     for row in rows:
         try:
             on_grid = _grid_views(row, tokenizer) if row.reason is None else row.reason
         except MateriumError as error:
             on_grid = str(error)
         if not isinstance(on_grid, str):
-            on_grid = _duplicate(row, on_grid, others) or on_grid
+            on_grid = others.add(row.table, row.id, row.formula, _form(on_grid[0])) or on_grid
         if isinstance(on_grid, str):
             rejected.append((row, on_grid))
         else:
@@ -375,18 +350,9 @@ def _counts(
     }
 
 
-def _duplicate(row: Prepared, views: list[Parts], others: dict[Any, tuple[str, str]]) -> str | None:
-    """Why a row is the crystal of an earlier table; else it is noted."""
-    first = views[0]
-    grid = hashlib.sha256(b"".join(array.tobytes() for array in (first.species, first.points, first.lattice))).digest()
-    keys = {"crystal": grid, "id and formula": (row.id, row.formula)}
-    for what, key in keys.items():
-        name, table = others.get(key, (row.id, row.table))
-        if table != row.table:
-            return f"same {what} in another table: {name} in {table}"
-    for key in keys.values():
-        others.setdefault(key, (row.id, row.table))
-    return None
+def _form(parts: Parts) -> bytes:
+    """The canonical form on the grid, short enough to keep of every crystal."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in (parts.species, parts.points, parts.lattice))).digest()
 
 
 def _general(reason: str) -> str:

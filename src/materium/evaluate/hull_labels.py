@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from materium.data.filters import SOURCE
 from materium.evaluate.hull import too_deep
 from materium.evaluate.reference_build import ABOVE, CHUNK, ESTIMATE, check_column
 from materium.evaluate.summary import METASTABLE
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     Track = Callable[[Sequence[Any], str], Iterable[Any]]
     """Passes a sequence through and shows how far it is."""
 
-SOURCE = "energy_above_hull_source"
-"""Column that says whose label a row has: `dft`, a method of `est_method`, or a potential's name."""
 METHOD = "est_method"
 """Column with the method of the estimate `e_hull_est`."""
 DFT = "dft"
