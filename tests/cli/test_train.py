@@ -15,7 +15,9 @@ import torch
 from materium.cli.main import main
 from materium.cli.train import parse_weights
 from materium.errors import MateriumError
+from materium.model.checkpoint import load_checkpoint
 from materium.train.memory import keep_freed_memory
+from tiny import strained, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,25 @@ def test_trains_a_model_that_generates(train: Callable[..., Any], tmp_path: Path
     status, _, err = train(*SHORT, "--out", "model", "--seed", "1")
     assert status == 2
     assert "choose another --out" in err
+
+
+def test_rows_by_energy_above_hull_and_a_condition_that_is_always_given(
+    train: Callable[..., Any], tmp_path: Path
+) -> None:
+    energies = [0.0, 0.05, 0.1, 0.2, None, 0.0] * 2
+    write_table(tmp_path / "table.parquet", strained([0, 0.01]), energy_above_hull=energies)
+    data = tmp_path / "data"
+    assert (
+        main(["prepare", "table.parquet", "--val", "table.parquet", "--views", "1", "--workers", "1", "--out", "data"])
+        == 0
+    )
+    arguments = ["--epochs", "1", "--max-energy-above-hull", "0.1", "--always", "energy_above_hull", "--out", "stable"]
+    status, out, _ = train(*SHORT, *arguments, data=data)
+    assert status == 0
+    assert "8 of 12 crystals with weights, 8 to an epoch, from step 0" in out
+    assert "-ln p of a crystal, given energy_above_hull alone, nats" in out
+    seen = load_checkpoint(tmp_path / "stable")[0].config.seen["energy_above_hull"]
+    assert (seen.low, seen.high, seen.count) == (0.0, pytest.approx(0.1), 8)
 
 
 @pytest.mark.parametrize(

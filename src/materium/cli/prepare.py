@@ -18,7 +18,7 @@ FOR_ONE = "TABLE=VALUE for one table."
 
 def prepare(
     train: Annotated[
-        list[Path], typer.Argument(metavar="TABLE...", help="Tables, folders or files of crystals to train on.")
+        list[Path], typer.Argument(metavar="TABLE", help="Tables, folders or files of crystals to train on.")
     ],
     out: OutOption,
     val: Annotated[Path | None, typer.Option(help="The same for validation; else a share is split off.")] = None,
@@ -43,7 +43,10 @@ def prepare(
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option(help="Parquet or CSV table of labels, joined by id; fills in what the crystals' tables lack."),
+        typer.Option(
+            metavar="<path>",
+            help="Parquet or CSV table of labels, joined by id; fills in what the crystals' tables lack.",
+        ),
     ] = None,
     label: Annotated[
         list[str] | None,

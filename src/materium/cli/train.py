@@ -124,7 +124,7 @@ def train(
         run = Run(data, out, model, config, resolve_device(device), initial=initial, events=tensorboard)
         console.print(f"{run.model.num_parameters():,} parameters, {_drawn(run)}, from step {run.progress.step}")
         figures = _fit(run, quiet=quiet)
-    console.print(make_table(("validation", "", "meaning"), _shown(figures)))
+    console.print(make_table(("validation", "", "meaning"), _shown(figures, mix.always)))
     console.print(f"model in {out}; try: materium generate --model {out} --out runs/mine")
 
 
@@ -157,12 +157,13 @@ def _drawn(run: "Run") -> str:
     return f"{some} of {len(run.train)} crystals with weights, {round(weights.sum())} to an epoch"
 
 
-def _shown(figures: dict[str, float]) -> "Iterator[tuple[str, str, str]]":
+def _shown(figures: dict[str, float], always: tuple[str, ...]) -> "Iterator[tuple[str, str, str]]":
     """The figures of the last validation that say how good a model is; all of them are in validation.csv."""
     loss = figures["nats_per_token"]
     yield "loss", f"{loss:.4f}", "cross-entropy per token, nats"
     yield "perplexity", f"{exp(loss):.2f}", "per token; lower is better"
-    yield "crystal", f"{figures['nats_per_crystal']:.2f}", "-ln p of a crystal, unconditional, nats"
+    given = f"given {' and '.join(always)} alone" if always else "unconditional"
+    yield "crystal", f"{figures['nats_per_crystal']:.2f}", f"-ln p of a crystal, {given}, nats"
     yield "conditioned", f"{figures['told_nats_per_crystal']:.2f}", "-ln p of a crystal given all its conditions, nats"
 
 
