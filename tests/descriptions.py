@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import moyopy
 import numpy as np
 
+from materium.core.orbits import Orbits
+from materium.core.wyckoff import FINE_GRID, space_group
 from materium.crystal import Crystal, lattice_from_parameters
 
 if TYPE_CHECKING:
@@ -82,6 +84,30 @@ def random_crystal(number: int, rng: np.random.Generator, *, orbits: int = 2) ->
         return random_crystal(number, rng, orbits=orbits)
     parameters[:3] *= max(1.0, 1.2 / nearest)
     return Crystal(lattice_from_parameters(parameters), frac, numbers)
+
+
+def random_orbits(number: int, rng: np.random.Generator, step: int = 1) -> Orbits:
+    """Return two or three orbits on random positions of a space group, no two atoms closer than 0.5 Å.
+
+    Free coordinates are multiples of `step` steps of the grid.
+    """
+    group, found = space_group(number), False
+    while not found:
+        positions = rng.integers(len(group.positions), size=rng.integers(2, 4))
+        points = np.array(
+            [
+                group.positions[index].point(
+                    rng.integers(FINE_GRID // step, size=group.positions[index].freedom) * step
+                )
+                for index in positions
+            ]
+        )
+        numbers = np.sort(rng.choice([3, 8, 17, 26, 50], len(positions), replace=False))[::-1]
+        parameters = np.array(cell_parameters(number, rng))
+        parameters[:3] *= 2
+        orbits = Orbits(number, parameters, numbers, None, positions, points)
+        found = orbits.to_crystal().min_distance > 0.5
+    return orbits
 
 
 def redescribed(crystal: Crystal, rng: np.random.Generator, *, volume: int = 1) -> Crystal:

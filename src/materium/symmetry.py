@@ -122,7 +122,7 @@ def _holds_exactly(crystal: Crystal, operations: moyopy.Operations) -> bool:
     if any(np.abs(one).max() > ROUNDING for one in off):
         return False
     images = (points @ np.swapaxes(rotations, 1, 2) + steps[:, None]) % size
-    kinds = _encode_species(crystal) * size**3
+    kinds = encode_species(crystal) * size**3
     own, others = (np.sort(place @ size ** np.arange(3) + kinds, axis=-1) for place in (points % size, images))
     return bool((own == others).all())
 
@@ -199,7 +199,7 @@ def dataset_of(crystal: Crystal, symprec: float) -> moyopy.MoyoDataset:
     """Return what moyo finds of a crystal's symmetry; raises `CrystalError` where it finds none."""
     _quieten_moyo()
     _refuse_thin_cell(crystal, symprec)
-    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), _encode_species(crystal).tolist())
+    cell = moyopy.Cell(crystal.lattice.tolist(), crystal.frac_coords.tolist(), encode_species(crystal).tolist())
     try:
         dataset = moyopy.MoyoDataset(cell, symprec=symprec, setting=moyopy.Setting.standard())
     except ValueError as error:
@@ -219,7 +219,7 @@ def _quieten_moyo() -> None:
     logging.getLogger("moyo").setLevel(logging.ERROR)
 
 
-def _encode_species(crystal: Crystal) -> NDArray[np.int64]:
+def encode_species(crystal: Crystal) -> NDArray[np.int64]:
     """One integer for element and oxidation state, so that moyo keeps Fe2+ and Fe3+ apart; heavier is larger."""
     states = 0 if crystal.oxidation_states is None else crystal.oxidation_states
     return crystal.numbers * _STATE_STRIDE + _STATE_OFFSET + states

@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystals import NACL, PEROVSKITE, QUARTZ, SILICON
+from crystals import KNOWN, MAGNETITE_LIKE, NACL, PEROVSKITE, QUARTZ, SILICON
 from crystals import crystal as written
-from descriptions import cell_parameters, redescribed
-from materium.core.orbits import Orbits, canonical_orbits
-from materium.core.wyckoff import FINE_GRID, space_group
+from descriptions import orbit, random_orbits, redescribed
+from materium.convert import to_structure
+from materium.core.orbits import Orbits, all_settings, canonical_orbits
+from materium.core.wyckoff import space_group
 from materium.crystal import Crystal
+from materium.errors import CrystalError
 
 SPINEL = written(
     [8.08, 8.08, 8.08, 90, 90, 90],
-    [(12, 2, p) for p in [[0.125] * 3]] + [(13, 3, [0.5] * 3)] + [(8, -2, [0.2624] * 3)],
+    [(12, 2, [0.125] * 3), (13, 3, [0.5] * 3), (8, -2, [0.2624] * 3)],
 )
 """MgAl2O4: representatives alone."""
 WURTZITE = written(
@@ -31,15 +33,10 @@ WURTZITE = written(
 
 def completed(crystal: Crystal, number: int) -> Crystal:
     """Return the crystal with all images of its sites, which are representatives in the conventional cell."""
-    group = space_group(number)
-    sites: dict[tuple[float, ...], int] = {}
-    for index, place in enumerate(crystal.frac_coords):
-        images = group.rotations @ place + group.translations / 24
-        for image in (images[:, None] + group.centring / 24).reshape(-1, 3):
-            sites.setdefault(tuple(np.round(image % 1, 6) % 1), index)
-    frac, index = np.array([*sites]), np.array([*sites.values()])
-    assert crystal.oxidation_states is not None
-    return Crystal(crystal.lattice, frac, crystal.numbers[index], crystal.oxidation_states[index])
+    images = [orbit(number, place) for place in crystal.frac_coords]
+    index = np.repeat(np.arange(len(images)), [len(one) for one in images])
+    every = crystal.select(index)
+    return Crystal(crystal.lattice, np.concatenate(images), every.numbers, every.oxidation_states)
 
 
 def rows(orbits: Orbits) -> tuple[object, ...]:
@@ -90,25 +87,6 @@ def test_positions_of_known_crystals(crystal: Crystal, group: int, expected: lis
 # --- the law ---
 
 
-def random_orbits(number: int, rng: np.random.Generator) -> Orbits:
-    """Return two or three orbits on random positions of a space group, with points away from each other."""
-    group, found = space_group(number), False
-    while not found:
-        positions = rng.integers(len(group.positions), size=rng.integers(2, 4))
-        points = np.array(
-            [
-                group.positions[index].point(rng.integers(FINE_GRID, size=group.positions[index].freedom))
-                for index in positions
-            ]
-        )
-        numbers = np.sort(rng.choice([3, 8, 17, 26, 50], len(positions), replace=False))[::-1]
-        parameters = np.array(cell_parameters(number, rng))
-        parameters[:3] *= 2
-        orbits = Orbits(number, parameters, numbers, None, positions, points)
-        found = orbits.to_crystal().min_distance > 0.5
-    return orbits
-
-
 @settings(max_examples=100)
 @given(number=st.integers(1, 230), seed=st.integers(0, 2**32 - 1), volume=st.integers(1, 2))
 def test_every_description_has_the_same_orbits(number: int, seed: int, volume: int) -> None:
@@ -117,3 +95,48 @@ def test_every_description_has_the_same_orbits(number: int, seed: int, volume: i
     one = canonical_orbits(crystal)
     assert_same(one, canonical_orbits(redescribed(crystal, rng, volume=volume)))
     assert_same(one, canonical_orbits(one.to_crystal(primitive=False)))
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_orbits_are_still_the_crystal(name: str) -> None:
+    """Pymatgen's matcher knows nothing of orbits; points are rounded by half a step, 0.004 Å in these cells."""
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher(ltol=1e-3, stol=5e-3, angle_tol=0.1, scale=False)
+    for orbits in all_settings(KNOWN[name]):
+        for primitive in (True, False):
+            assert matcher.fit(to_structure(orbits.to_crystal(primitive=primitive)), to_structure(KNOWN[name]))
+
+
+@settings(max_examples=30)
+@given(number=st.integers(1, 230), seed=st.integers(0, 2**32 - 1))
+def test_all_settings_are_different_and_the_same_crystal(number: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ways = all_settings(random_orbits(number, rng).to_crystal())
+    assert len({str(rows(way)) for way in ways}) == len(ways)
+    assert_same(ways[0], min(ways, key=lambda way: [*zip(way.positions.tolist(), way.points.tolist(), strict=True)]))
+    assert_same(ways[0], canonical_orbits(ways[rng.integers(len(ways))].to_crystal()))
+
+
+# --- what is one species, and what are two ---
+
+
+def test_states_of_one_element_are_kept_apart() -> None:
+    orbits = canonical_orbits(MAGNETITE_LIKE)
+    assert orbits.numbers.tolist()[:2] == [26, 26]
+    assert orbits.oxidation_states is not None
+    assert orbits.oxidation_states.tolist()[:2] == [3, 2]
+    assert orbits.composition[26, 2] == orbits.composition[26, 3] == 1
+    bare = canonical_orbits(Crystal(MAGNETITE_LIKE.lattice, MAGNETITE_LIKE.frac_coords, MAGNETITE_LIKE.numbers))
+    assert bare.oxidation_states is None
+    assert bare.to_crystal().oxidation_states is None
+
+
+def test_a_chiral_crystal_is_not_its_mirror_image() -> None:
+    mirrored = Crystal(QUARTZ.lattice * [1, 1, -1], QUARTZ.frac_coords, QUARTZ.numbers, QUARTZ.oxidation_states)
+    assert (canonical_orbits(QUARTZ).group, canonical_orbits(mirrored).group) == (152, 154)
+
+
+def test_overlapping_atoms_are_refused() -> None:
+    with pytest.raises(CrystalError, match="overlapping atoms"):
+        canonical_orbits(Crystal(np.eye(3) * 4, [[0, 0, 0], [0, 0, 0]], [11, 17]))

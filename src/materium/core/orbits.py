@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SAME_SITE = 1e-4
 """Fractional; images of a site that moyo has moved onto the symmetry agree within it."""
 _STRIDES = np.array([FINE_GRID**2, FINE_GRID, 1])
+MARKER = 1 << 16
+"""Above the integers of all species; sites that only hold a crystal to a subgroup have such numbers."""
 _NAMES = ("a", "b", "c", "alpha", "beta", "gamma")
 _POINTS = FINE_GRID**3
 _POSITIONS = 32
@@ -131,6 +133,14 @@ def all_settings(crystal: Crystal, symprec: float = SYMPREC, limit: int | None =
         As `canonical_orbits`.
     """
     dataset = dataset_of(crystal, symprec)
+    return settings_of(dataset, known=crystal.oxidation_states is not None, limit=limit)
+
+
+def settings_of(dataset: moyopy.MoyoDataset, *, known: bool, limit: int | None = None) -> list[Orbits]:
+    """Return the descriptions in the group that moyo found, as `all_settings` does.
+
+    Sites whose number is `MARKER` or higher are left out; oxidation states are None unless `known`.
+    """
     lattice = np.array(dataset.std_cell.basis)
     metric = lattice @ lattice.T
     settings = normalizer(dataset, metric)
@@ -141,7 +151,7 @@ def all_settings(crystal: Crystal, symprec: float = SYMPREC, limit: int | None =
     # Rounding does not commute with all motions: of the crystal on the grid the smallest is found anew, now exactly.
     exact, sources = _descriptions(settings, kinds, *_decode(smallest))
     exact, first = np.unique(exact, axis=0, return_index=True)
-    numbers, states = decode_species(species, known=crystal.oxidation_states is not None)
+    numbers, states = decode_species(species, known=known)
     return [
         Orbits(dataset.number, _parameters(settings, metric, source), numbers, states, *_decode(row))
         for row, source in zip(exact[:limit], sources[first[:limit]].tolist(), strict=True)
@@ -203,8 +213,9 @@ def _orbits(dataset: moyopy.MoyoDataset) -> tuple[NDArray[np.int64], NDArray[np.
     """Return species, position and representative of each orbit, the heaviest first; shapes (n,), (n,) and (n, 3)."""
     cell, group = dataset.prim_std_cell, space_group(dataset.number)
     species, sites = np.array(cell.numbers), np.array(cell.positions)
-    rotations, translations = _primitive_operations(dataset.number)
+    rotations, translations = primitive_operations(dataset.number)
     left = np.argsort(-species, kind="stable")
+    left = left[species[left] < MARKER]
     found: list[tuple[int, int, NDArray[np.float64]]] = []
     while len(left):
         site = left[0]
@@ -218,7 +229,7 @@ def _orbits(dataset: moyopy.MoyoDataset) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 @cache
-def _primitive_operations(number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def primitive_operations(number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return rotations and translations in the primitive basis, shapes (m, 3, 3) and (m, 3)."""
     group = space_group(number)
     inverse = np.linalg.inv(group.primitive)
