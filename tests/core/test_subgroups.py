@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crystals import NACL, PEROVSKITE, QUARTZ
 from descriptions import random_orbits
 from materium.core.orbits import canonical_orbits
-from materium.core.subgroups import in_subgroup, subgroups
+from materium.core.subgroups import in_subgroup, num_orbits, random_subgroup, subgroups
 from materium.core.wyckoff import space_group
 from materium.errors import CrystalError
 
@@ -25,6 +25,7 @@ def test_a_description_in_a_subgroup_is_the_same_crystal(number: int, seed: int,
     other = in_subgroup(orbits, subgroup)
     assert other.group == subgroup.number
     assert other.composition == orbits.composition
+    assert len(other) == num_orbits(orbits, subgroup)
     operations = [len(space_group(group).rotations) for group in (orbits.group, other.group)]
     assert operations[0] == operations[1] * subgroup.index
     back = canonical_orbits(other.to_crystal())
@@ -60,3 +61,13 @@ def test_what_is_no_subgroup_is_refused() -> None:
         in_subgroup(orbits, 14)
     with pytest.raises(CrystalError, match="a subgroup of 225 was given for a crystal in group 152"):
         in_subgroup(orbits, subgroups(225)[1])
+
+
+def test_random_subgroups_keep_to_the_limit() -> None:
+    orbits, rng = canonical_orbits(PEROVSKITE), np.random.default_rng(0)
+    drawn = [random_subgroup(orbits, rng, max_orbits=7) for _ in range(40)]
+    sizes = {len(in_subgroup(orbits, subgroup)) for subgroup in drawn if subgroup}
+    assert sizes <= {5, 6, 7}
+    assert len({subgroup.number for subgroup in drawn if subgroup}) > 2
+    assert random_subgroup(orbits, rng, max_orbits=3) is None
+    assert random_subgroup(in_subgroup(orbits, 1), rng) is None

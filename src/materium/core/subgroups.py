@@ -15,6 +15,7 @@ import moyopy
 import numpy as np
 
 from materium.core.orbits import MARKER, Orbits, primitive_operations, settings_of
+from materium.core.wyckoff import FINE_GRID
 from materium.errors import CrystalError
 from materium.symmetry import encode_species
 
@@ -108,3 +109,24 @@ def in_subgroup(orbits: Orbits, subgroup: Subgroup | int) -> Orbits:
             f"described in group {subgroup.number} the crystal was found in {dataset.number}; use another subgroup"
         )
     return settings_of(dataset, known=crystal.oxidation_states is not None, limit=1)[0]
+
+
+def num_orbits(orbits: Orbits, subgroup: Subgroup) -> int:
+    """Return how many orbits the crystal has in a subgroup of its group."""
+    points = np.rint(orbits.to_crystal().frac_coords * FINE_GRID).astype(np.int64)
+    steps = np.rint(subgroup.translations * FINE_GRID).astype(np.int64)
+    images = (points @ np.swapaxes(subgroup.rotations, 1, 2) + steps[:, None]) % FINE_GRID
+    return len(np.unique((images @ [FINE_GRID**2, FINE_GRID, 1]).min(0)))
+
+
+def random_subgroup(orbits: Orbits, rng: np.random.Generator, max_orbits: int | None = None) -> Subgroup | None:
+    """Return a proper subgroup in which the crystal has at most `max_orbits` orbits, or None if there is none.
+
+    All are equally likely. Without a limit there is P1 at least, except in P1 itself.
+    """
+    known = subgroups(orbits.group)[1:]
+    order: list[int] = rng.permutation(len(known)).tolist()
+    for place in order:
+        if max_orbits is None or num_orbits(orbits, known[place]) <= max_orbits:
+            return known[place]
+    return None
