@@ -16,6 +16,7 @@ from crystals import crystal as written
 from materium.convert import to_cif
 from materium.crystal import Crystal
 from materium.data import prepare as module
+from materium.data.filters import Duplicates
 from materium.data.inputs import InputTable
 from materium.data.manifest import FORMAT, read_manifest
 from materium.data.prepare import PrepareConfig, Prepared, prepare, prepare_row
@@ -189,7 +190,7 @@ def test_a_view_off_the_grid_is_dropped_and_the_row_kept() -> None:
 def test_a_canonical_setting_off_the_grid_rejects_the_row(tmp_path: Path) -> None:
     parameters = np.array([[4, 4, 4, 59.9, 60, 60], [4, 4, 4, 60, 60, 60]])
     row = Prepared("a", species=((14, 0),), frac_coords=np.zeros((2, 1, 3)), parameters=parameters)
-    counts = module._write(tmp_path, [row], Tokenizer(TokenizerConfig.preset("base")))
+    counts = module._write(tmp_path, [row], Tokenizer(TokenizerConfig.preset("base")), Duplicates())
     assert counts["rejected"] == {"cell too unusual": 1}
     assert rejected(tmp_path) == {"a": "cell too unusual: alpha = 59.900 degrees, the grid holds 60 to 120"}
 
@@ -282,6 +283,13 @@ def test_a_crystal_of_two_tables_stays_where_it_is_first(two: tuple[Path, Path],
     assert counts["tables"]["other.parquet"]["rejected"] == {f"same crystal{same}": 1, f"same id and formula{same}": 1}
     reverse = prepare({"train": two[::-1]}, tmp_path / "reverse", ALL)
     assert reverse["splits"]["train"]["tables"]["one.parquet"]["kept"] == 0
+
+
+def test_crystals_to_validate_on_that_are_trained_on_are_counted(two: tuple[Path, Path], tmp_path: Path) -> None:
+    manifest = prepare({"train": two[0], "val": two[1]}, tmp_path / "out", ALL)
+    assert manifest["splits"]["train"]["also_in_train"] == 0
+    assert manifest["splits"]["val"]["also_in_train"] == 2
+    assert {"c", "b"} <= set(read_shard(tmp_path / "out" / "val").ids)
 
 
 def test_each_table_has_its_filters_and_its_weight(two: tuple[Path, Path], tmp_path: Path) -> None:

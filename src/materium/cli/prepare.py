@@ -203,6 +203,7 @@ def _report(manifest: dict[str, Any], out: Path, *, quiet: bool) -> None:
             rows += [(place, f"energy above hull: {whose}", n) for whose, n in part["energy_above_hull"].items()]
             rows += [(place, f"labels left out: {name}", number) for name, number in part["labels_left_out"].items()]
             rows += [(place, f"rejected: {reason}", number) for reason, number in part["rejected"].items()]
+        rows += [(split, "kept, and in train too", counts["also_in_train"])] if counts["also_in_train"] else []
     for name, part in manifest["labels"]["tables"].items():
         rows += [(name, "ids of crystals", part["matched"]), (name, "unknown ids", part["rows"] - part["matched"])]
     for part in manifest["labels"]["columns"]:

@@ -70,11 +70,14 @@ class Duplicates:
         form
             Its canonical form, equal for equal crystals.
         """
-        keys = {"crystal": form, "id and formula": (name, formula)}
-        for what, key in keys.items():
-            other, place = self.kept.get(key, (name, table))
+        for what, other, place in self.matches(name, formula, form):
             if place != table:
                 return f"same {what} in another table: {other} in {place}"
-        for key in keys.values():
+        for key in (form, (name, formula)):
             self.kept.setdefault(key, (name, table))
         return None
+
+    def matches(self, name: str, formula: Hashable, form: Hashable) -> list[tuple[str, str, str]]:
+        """Return in what a crystal equals one that was kept, with the id and the table of that."""
+        keys = {"crystal": form, "id and formula": (name, formula)}
+        return [(what, *self.kept[key]) for what, key in keys.items() if key in self.kept]

@@ -157,7 +157,8 @@ def _make(  # noqa: PLR0913, PLR0917 - what `prepare` got
     rows = {split: list(_prepared(given, config, labels, workers, progress)) for split, given in tables.items()}
     rows = _with_splits(rows, config)
     tokenizer = Tokenizer(_tokenizer_config(rows["train"], config))
-    counts = {split: _write(out / split, rows[split], tokenizer) for split in SPLITS if split in rows}
+    kept = Duplicates()
+    counts = {split: _write(out / split, rows[split], tokenizer, kept) for split in SPLITS if split in rows}
     _require_some(counts["train"]["kept"], counts["train"]["rows"], counts["train"]["rejected"])
     manifest = {
         "format": FORMAT,
@@ -307,10 +308,11 @@ def _without_states() -> tuple[tuple[int, int], ...]:
     return known_species("none")
 
 
-def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer) -> dict[str, Any]:
-    """Write one split and return its counts, of all its rows and by table."""
+def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer, train: Duplicates) -> dict[str, Any]:
+    """Write one split and return its counts, of all its rows and by table; `train` has what is trained on."""
     kept, views, rejected = [], [], []
-    others = Duplicates()
+    trained, overlap = folder.name == "train", 0
+    others = train if trained else Duplicates()
     for row in rows:
         try:
             on_grid = _grid_views(row, tokenizer) if row.reason is None else row.reason
@@ -323,14 +325,15 @@ def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer) -> dict[str
         else:
             kept.append(row)
             views.append(on_grid)
-    weights = [row.weight if folder.name == "train" else 1.0 for row in kept]
+            overlap += not trained and bool(train.matches(row.id, row.formula, _form(on_grid[0])))
+    weights = [row.weight if trained else 1.0 for row in kept]
     write_shard(
         folder,
         Shard.pack([r.id for r in kept], views, [r.properties for r in kept], weights),
         [(row.id, reason) for row, reason in rejected],
     )
     tables = {name: _counts(rows, kept, rejected, name) for name in dict.fromkeys(row.table for row in rows)}
-    return {**_counts(rows, kept, rejected), "tables": tables}
+    return {**_counts(rows, kept, rejected), "tables": tables, "also_in_train": overlap}
 
 
 def _counts(
