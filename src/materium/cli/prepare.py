@@ -36,7 +36,7 @@ def prepare(
     ] = None,
     unlabelled: Annotated[
         list[str] | None,
-        typer.Option(metavar="<keep|drop>", help=f"Rows without an energy above hull. {FOR_ONE}  [default: keep]"),
+        typer.Option(metavar="<keep/drop>", help=f"Rows without an energy above hull. {FOR_ONE}  [default: keep]"),
     ] = None,
     exclude_elements: Annotated[
         list[str] | None, typer.Option(metavar="<symbols>", help=f"Symbols, such as Tc,Pm. {FOR_ONE}")
