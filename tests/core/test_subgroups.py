@@ -15,7 +15,7 @@ from materium.core.wyckoff import space_group
 from materium.errors import CrystalError
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(number=st.integers(1, 230), seed=st.integers(0, 2**32 - 1), part=st.floats(0, 1))
 def test_a_description_in_a_subgroup_is_the_same_crystal(number: int, seed: int, part: float) -> None:
     """Exactly, where coordinates are multiples of 6 steps: no axes of a subgroup divide those further."""

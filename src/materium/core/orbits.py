@@ -141,30 +141,27 @@ def settings_of(dataset: moyopy.MoyoDataset, *, known: bool, limit: int | None =
 
     Sites whose number is `MARKER` or higher are left out; oxidation states are None unless `known`.
     """
-    lattice = np.array(dataset.std_cell.basis)
-    metric = lattice @ lattice.T
-    settings = normalizer(dataset, metric)
+    group, lattice = space_group(dataset.number), np.array(dataset.std_cell.basis)
+    settings = normalizer(dataset, lattice @ lattice.T)
     species, positions, points = _orbits(dataset)
     kinds = np.cumsum(np.diff(species, prepend=species[:1]) != 0)
-    rounded, _ = _descriptions(settings, kinds, positions, points * FINE_GRID)
+    rounded = _descriptions(settings, kinds, positions, points * FINE_GRID)
     smallest = rounded[np.lexsort(rounded.T[::-1])[0]]
     # Rounding does not commute with all motions: of the crystal on the grid the smallest is found anew, now exactly.
-    exact, sources = _descriptions(settings, kinds, *_decode(smallest))
-    exact, first = np.unique(exact, axis=0, return_index=True)
+    exact = np.unique(_descriptions(settings, kinds, *_decode(smallest)), axis=0)
     numbers, states = decode_species(species, known=known)
-    return [
-        Orbits(dataset.number, _parameters(settings, metric, source), numbers, states, *_decode(row))
-        for row, source in zip(exact[:limit], sources[first[:limit]].tolist(), strict=True)
-    ]
+    # Motions of the normaliser are held to leave the cell as it is, so that it is the standard one in every setting.
+    cell = lengths_angles(lattice)[[_NAMES.index(name) for name in group.lattice_parameters]]
+    return [Orbits(group.number, group.cell(cell), numbers, states, *_decode(row)) for row in exact[:limit]]
 
 
 def _descriptions(
     settings: Normalizer, kinds: NDArray[np.int64], positions: NDArray[np.int64], points: NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> NDArray[np.int64]:
     """Return the orbits in each setting, and from each origin on the polar axes, as rows that compare as descriptions.
 
     Points are in steps of the grid, shape (n, 3): integers are moved exactly, others are rounded. Of the images of an
-    orbit the smallest stands for it. Rows of shape (k, n), and the setting of each, shape (k,).
+    orbit the smallest stands for it. Rows of shape (k, n).
     """
     exact, polar = np.issubdtype(points.dtype, np.integer), settings.polar
     groups = [(settings.forms(index), np.flatnonzero(positions == index)) for index in np.unique(positions)]
@@ -191,22 +188,13 @@ def _descriptions(
         codes = (moved % FINE_GRID @ _STRIDES).min(2)
         table[:, rows] = codes + (forms.targets[sources, None] + kinds[rows] * _POSITIONS) * _POINTS
     table.sort(axis=1)
-    return table, sources
+    return table
 
 
 def _decode(row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return positions and points of a row of `_descriptions`, shapes (n,) and (n, 3)."""
     positions, places = np.divmod(row % (_POSITIONS * _POINTS), _POINTS)
     return positions, places[:, None] // _STRIDES % FINE_GRID
-
-
-def _parameters(settings: Normalizer, metric: NDArray[np.float64], setting: int) -> NDArray[np.float64]:
-    """Return a, b, c, α, β, γ along the axes of a setting, those that follow from the crystal system exact."""
-    inverse = np.linalg.inv(settings.rotations[setting])
-    parameters = lengths_angles(np.asarray(np.linalg.cholesky(inverse.T @ metric @ inverse), np.float64))
-    group = space_group(settings.number)
-    free = [_NAMES.index(name) for name in group.lattice_parameters]
-    return group.cell(parameters[free])
 
 
 def _orbits(dataset: moyopy.MoyoDataset) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
