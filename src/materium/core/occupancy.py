@@ -52,6 +52,7 @@ class Multiplicities:
         """Remember the multiplicities; see `multiplicities`, which shares instances."""
         self.fixed, self.free = fixed, free
         self.available: Counts = tuple(number for _, number in fixed)
+        self.none: Counts = (0,) * len(fixed)
         self._on_free = [True]
         self._fit = lru_cache(CACHE_SIZE)(self._fit_uncached)
         self.options = lru_cache(CACHE_SIZE)(self._options_uncached)
