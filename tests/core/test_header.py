@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materium.core.completion import HeaderConstraints, RequiredPosition
+from materium.core.completion import HeaderConstraints
 from materium.core.header import HeaderMasks
-from materium.core.occupancy import occupancy
+from materium.core.occupancy import RequiredPosition, occupancy
 from materium.core.wyckoff import space_group
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def test_masks_allow_exactly_what_can_be_completed(given_: HeaderConstraints, ra
             key = (lambda pair: pair[0]) if given_.direction > 0 else (lambda pair: -pair[0])
             follows = {min(pairs - set(header), key=key) for pairs in complete if pairs - set(header)}
         assert set(np.flatnonzero(species)) == {index for index, _ in follows}, header
+        assert [masks.species_possible(header, index) for index in range(len(SPECIES))] == species.tolist()
         for index in np.flatnonzero(species):
             counts[index] = masks.counts_allowed(header, int(index))
             assert set(np.flatnonzero(counts[index])) == {n for i, n in follows if i == index}, (header, index)

@@ -10,15 +10,15 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
+from itertools import product
 from math import gcd
 from operator import or_
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from materium.core.charge_balance import ChargeBalance, places_left
-from materium.core.occupancy import RequiredOrbit, occupancy
+from materium.core.occupancy import RequiredPosition, occupancy, required_orbits
 from materium.core.space_groups import NUMBERS
-from materium.core.wyckoff import space_group
-from materium.errors import CrystalError
+from materium.errors import CrystalError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator
@@ -31,17 +31,10 @@ Pairs: TypeAlias = frozenset[tuple[int, int]]
 """The same in no order."""
 MAX_SPECIES = 10
 """Species in one header."""
-MAX_NODES = 500
+MAX_NODES = 200
 """Partial headers that one search may look at."""
 CACHE_SIZE = 1 << 16
 """Headers whose answers are remembered."""
-
-
-class RequiredPosition(NamedTuple):
-    """A Wyckoff position that must be occupied: letter, or multiplicity and letter; by which element, None for any."""
-
-    label: str
-    element: int | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +123,19 @@ class CompletionSearch:
         self.members: dict[Hashable, list[int]] = {}
         for rank, index in enumerate(self.usable):
             self.members.setdefault(self.kind[index], []).append(rank)
-        self.groups = [group for group in sorted(given.groups) if _has_positions(group, given.positions)]
+        self.groups = [group for group in sorted(given.groups) if _has_positions(group, given)]
         solvers: dict[int, Multiplicities] = {id(s): s for s in (occupancy(group).solver for group in self.groups)}
         self.solvers = undominated(list(solvers.values()))
         self.any_counts = not given.positions and any(1 in solver.free for solver in self.solvers)
         """Whether some group takes every composition."""
         self._elements_after = cache(lambda last: frozenset(given.species[i][0] for i in self.usable[last + 1 :]))
         self._charges_after = cache(lambda last: frozenset(self.charge[i] for i in self.usable[last + 1 :]))
+        split = any(len(own) > 1 for own in self.species_of.values())
+        most = given.sites[1] // sum(self.formula.values()) if self.formula and split else 1
+        self.factors = [
+            factor for factor in range(1, most + 1) if not self.formula or self._units(1, factor, last=True)
+        ]
+        """How many formula units the header's composition may hold: more where an element has several species."""
         self.undecided = 0
         self._nodes = 0
         self._answers: dict[Hashable, bool] = {}
@@ -149,14 +148,14 @@ class CompletionSearch:
         """Return whether a partial header can be completed; True also where the search was cut short."""
         pairs, last = frozenset(header), self.last(header)
         self._nodes = MAX_NODES
-        found = any(self._valid(pairs, factor) and self._search(pairs, last, factor) for factor in self._factors())
+        found = any(self._valid(pairs, factor) and self._search(pairs, last, factor) for factor in self.factors)
         self.undecided += self._nodes < 0
         return found
 
     def may_end(self, header: Header) -> bool:
         """Return whether the composition may stand as it is, and a space group follow."""
         pairs = frozenset(header)
-        return any(self._valid(pairs, factor) and self._complete(pairs, factor) for factor in self._factors())
+        return any(self._valid(pairs, factor) and self._complete(pairs, factor) for factor in self.factors)
 
     def units(self, header: Header, group: int) -> list[int]:
         """Return each Z that a complete header can have in a space group."""
@@ -169,12 +168,8 @@ class CompletionSearch:
 
     def required_orbits(self, header: Header, group: int) -> Required:
         """Return the orbits that the required positions leave to be placed, species being numbered as in the header."""
-        numbers = [self.constraints.species[index][0] for index, _ in header]
-        orbits = []
-        for label, element in self.constraints.positions:
-            mask = sum(1 << i for i, number in enumerate(numbers) if element in {None, number})
-            orbits.append(RequiredOrbit(space_group(group).position(label).index, mask))
-        return tuple(orbits)
+        elements = [self.constraints.species[index][0] for index, _ in header]
+        return required_orbits(group, self.constraints.positions, elements, self.constraints.sites[1])
 
     def last(self, header: Header) -> int:
         """Return the rank of the last species, after which others must come; -1 where they come in any order."""
@@ -197,10 +192,6 @@ class CompletionSearch:
                 own = self.formula or self.constraints.direction or z in missing or (self.few_elements and z in present)
                 yield index, index if own else (self.kind[index], self.count_elements and z in present)
 
-    def _factors(self) -> range:
-        """How many formula units the header's composition may hold: more where an element has several species."""
-        return range(1, self.constraints.sites[1] // sum(self.formula.values()) + 1) if self.formula else range(1, 2)
-
     def _units(self, atoms: int, factor: int, *, last: bool) -> range:
         """Each Z that a header of so many atoms can have; `last` if no more are to come."""
         (low, high), (fewest, most) = self.constraints.units, self.constraints.sites
@@ -211,12 +202,13 @@ class CompletionSearch:
         return range(low, min(high, most // atoms) + 1)
 
     def _sums(self, pairs: Pairs) -> Sums:
-        elements = Counter[int]()
+        charge, elements = 0, dict[int, int]()
         for index, count in pairs:
-            elements[self.constraints.species[index][0]] += count
-        counts = tuple(sorted(count for _, count in pairs))
-        charge = sum(self.charge[index] * count for index, count in pairs)
-        return Sums(sum(counts), charge, gcd(*counts), counts, dict(elements))
+            z = self.constraints.species[index][0]
+            elements[z] = elements.get(z, 0) + count
+            charge += self.charge[index] * count
+        counts = tuple(sorted([count for _, count in pairs]))
+        return Sums(sum(counts), charge, gcd(*counts), counts, elements)
 
     def _valid(self, pairs: Pairs, factor: int) -> bool:
         """Whether no upper bound is passed, and the atoms so far can be placed."""
@@ -225,7 +217,25 @@ class CompletionSearch:
         if self.formula and any(n > factor * self.formula.get(z, 0) for z, n in sums.elements.items()):
             return False
         few = len(sums.elements) + missing <= self.constraints.num_elements[1] and len(pairs) + missing <= MAX_SPECIES
-        return few and self._fits(sums.counts, factor, last=False)
+        if not (few and self._fits(sums.counts, factor, last=False)):
+            return False
+        return not self.constraints.positions or self._leaves_positions(pairs, factor)
+
+    def _leaves_positions(self, pairs: Pairs, factor: int) -> bool:
+        """Whether the required positions can be occupied by these species, or by others in the room that they leave."""
+        header, sites = tuple(pairs), self.constraints.sites[1]
+        units = self._units(max(1, self.sums(pairs).atoms), factor, last=False)
+        for group, n in product(self.groups, units):
+            place, cell = occupancy(group), tuple(count * n for _, count in header)
+            required = self.required_orbits(header, group)
+            for later in product((False, True), repeat=len(required)):
+                others = [orbit.position for orbit, other in zip(required, later, strict=True) if other]
+                used = sum(1 << position for position in others)
+                own = tuple(orbit for orbit, other in zip(required, later, strict=True) if not other)
+                room = sites - sum(cell) - sum(place.multiplicities[position] for position in others)
+                if room >= 0 and place.feasible(cell, used & place.fixed_mask, own):
+                    return True
+        return False
 
     def _complete(self, pairs: Pairs, factor: int) -> bool:
         """Whether a valid header may end here."""
@@ -382,8 +392,9 @@ def _dominates(stronger: Multiplicities, other: Multiplicities) -> bool:
     return on_free and stronger.feasible(orbits, stronger.available)
 
 
-def _has_positions(group: int, positions: tuple[RequiredPosition, ...]) -> bool:
+def _has_positions(group: int, constraints: HeaderConstraints) -> bool:
     try:
-        return all(space_group(group).position(label) for label, _ in positions)
-    except CrystalError:
+        required_orbits(group, constraints.positions, (), constraints.sites[1])
+    except (CrystalError, RequestError):
         return False
+    return True

@@ -1,7 +1,9 @@
 """Masks of a sequence's header: which species, counts, space groups and Z leave the constraints possible.
 
 They are exact but for searches that were cut short (see `CompletionSearch`): after these a mask may be empty, and the
-header is to be drawn anew.
+header is to be drawn anew. Where constraints on charge, elements and groups come together, a whole mask can take a
+second; to draw from the unmasked distribution until `species_possible` or `search.completable` says yes has the same
+distribution, and asks once or twice.
 """
 
 from __future__ import annotations
@@ -47,12 +49,17 @@ class HeaderMasks:
         self.units_allowed = lru_cache(CACHE_SIZE)(self._units_allowed)
         """(header, group) -> which Z may follow, shape (most sites + 1,)."""
 
+    def species_possible(self, header: Header, species: int) -> bool:
+        """Return what `species_allowed` says of one species."""
+        counts = range(1, self.search.room(frozenset(header)) + 1)
+        in_turn = any(index == species for index, _ in self.search.choices(header))
+        return in_turn and any(self.search.completable((*header, (species, count))) for count in counts)
+
     def _species_allowed(self, header: Header) -> NDArray[np.bool_]:
         allowed, answers = np.zeros(self.num_species, dtype=bool), dict[Hashable, bool]()
-        counts = range(1, self.search.room(frozenset(header)) + 1)
         for index, kind in self.search.choices(header):
             if kind not in answers:
-                answers[kind] = any(self.search.completable((*header, (index, count))) for count in counts)
+                answers[kind] = self.species_possible(header, index)
             allowed[index] = answers[kind]
         return _read_only(allowed)
 

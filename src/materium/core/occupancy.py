@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from materium.core.wyckoff import space_group
+from materium.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +25,13 @@ Counts: TypeAlias = tuple[int, ...]
 """Atoms in the primitive cell, one number a species."""
 CACHE_SIZE = 1 << 14
 """States of one group, or of groups with equal multiplicities, that are remembered."""
+
+
+class RequiredPosition(NamedTuple):
+    """A Wyckoff position that must be occupied: letter, or multiplicity and letter; by which element, None for any."""
+
+    label: str
+    element: int | None = None
 
 
 class RequiredOrbit(NamedTuple):
@@ -263,6 +271,33 @@ def occupancy(group: int) -> Occupancy:
         If the number is not one of 1 to 230.
     """
     return Occupancy(group)
+
+
+def required_orbits(
+    group: int, positions: Iterable[RequiredPosition], elements: Sequence[int], max_sites: int
+) -> Required:
+    """Return the orbits that positions require of species, of which the elements are given.
+
+    Raises
+    ------
+    CrystalError
+        If the group has no such position.
+    RequestError
+        If a position without free coordinates is required twice, or all take more than `max_sites` atoms.
+    """
+    place, orbits = occupancy(group), list[RequiredOrbit]()
+    for label, element in positions:
+        index = space_group(group).position(label).index
+        if place.is_fixed[index] and any(orbit.position == index for orbit in orbits):
+            what = f"{place.labels[index]} of space group {group}"
+            raise RequestError(f"{what} has no free coordinate: it can be required once only")
+        orbits.append(RequiredOrbit(index, sum(1 << i for i, z in enumerate(elements) if element in {None, z})))
+    atoms = sum(place.multiplicities[orbit.position] for orbit in orbits)
+    if atoms > max_sites:
+        labels = ", ".join(place.labels[orbit.position] for orbit in orbits)
+        what = f"{labels} of space group {group} takes {atoms} atoms in the primitive cell"
+        raise RequestError(f"{what}, and {max_sites} is the limit; raise it")
+    return tuple(orbits)
 
 
 def _within(smaller: Counts, larger: Counts) -> bool:
