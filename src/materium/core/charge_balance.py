@@ -1,13 +1,13 @@
 """Which numbers of atoms and charges further species can add to a header, given the positions that are left.
 
-A set of pairs (atoms, charge) is one long integer, a bit each, and adding a species to every pair is one shift.
+A set of charges, or of pairs (atoms, charge), is one long integer, a bit each, and to add a species is one shift.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +58,7 @@ class ChargeBalance:
         column, shift = self._column(atoms), self.largest - charge
         if divisor == 1:
             return bool(self.with_left(left) >> shift & column)
-        primes = [p for p in range(2, divisor + 1) if divisor % p == 0 and all(p % q for q in range(2, p))]
-        return all(self.with_other_divisor(left, prime) >> shift & column for prime in primes)
+        return all(self.with_other_divisor(left, prime) >> shift & column for prime in primes_of(divisor))
 
     def _with_left(self, left: Counts) -> int:
         """The pairs that any number of species can add."""
@@ -114,6 +113,56 @@ def places_left(solver: Multiplicities, counts: Counts) -> tuple[Counts, ...]:
         rests = {rest for left, option in pairs if (rest := _minus(left, option)) is not None}
         found = {one for one in rests if not any(other != one and _minus(other, one) is not None for other in rests)}
     return tuple(found)
+
+
+class Lacking(NamedTuple):
+    """What an element of a formula still lacks."""
+
+    atoms: int
+    charges: tuple[int, ...]
+    """Of the species that these may be divided among."""
+
+
+def elements_fit(
+    cell: tuple[Multiplicities, int], counts: Counts, charge: int, lacking: list[Lacking], prime: int = 0
+) -> bool:
+    """Return whether what elements lack can be divided among their species, placed, and balance a charge.
+
+    Parameters
+    ----------
+    cell
+        Multiplicities of the groups, and Z.
+    counts, charge
+        Of the species so far.
+    lacking
+        One entry for each element that is not complete.
+    prime
+        A number that must not divide all counts to come, unless it is 0.
+    """
+    solver, units = cell
+    zero = abs(charge) + sum(atoms * max(map(abs, charges), default=0) for atoms, charges in lacking)
+    starts = places_left(solver, tuple(count * units for count in counts))
+    states = dict.fromkeys(((left, not prime) for left in starts), 1 << zero + charge)
+    for atoms, charges in lacking:
+        tables: list[dict[tuple[Counts, bool], int]] = [*({} for _ in range(atoms)), states]  # by the atoms to come
+        for place, state in enumerate(charges, 1):
+            after = [dict(table) for table in tables]
+            for left in range(1, atoms + 1):
+                for count in range(1 if place < len(charges) else left, left + 1):
+                    for option, ((fixed, other), sums) in product(solver.options(count * units), tables[left].items()):
+                        if (rest := _minus(fixed, option)) is not None:
+                            key = rest, other or count % prime > 0
+                            moved = sums << state * count if state >= 0 else sums >> -state * count
+                            after[left - count][key] = after[left - count].get(key, 0) | moved
+            tables = after
+        states = tables[0]
+    return any(sums >> zero & 1 for (_, other), sums in states.items() if other)
+
+
+def primes_of(number: int) -> list[int]:
+    """Return the primes that divide a number, ascending; none for 0 and 1."""
+    divisors = [p for p in range(2, number + 1) if number % p == 0]
+    return [p for p in divisors if all(p % q for q in range(2, p))]
 
 
 def _minus(left: Counts, option: Counts) -> Counts | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, lru_cache, reduce
+from functools import cache, lru_cache
 from itertools import product
 from math import gcd
-from operator import or_
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from materium.core.charge_balance import ChargeBalance, places_left
+from materium.core.charge_balance import ChargeBalance, Lacking, elements_fit, places_left, primes_of
 from materium.core.occupancy import RequiredPosition, occupancy, required_orbits
 from materium.core.space_groups import NUMBERS
 from materium.errors import CrystalError, RequestError
@@ -141,6 +140,7 @@ class CompletionSearch:
         self._answers: dict[Hashable, bool] = {}
         self.sums = lru_cache(CACHE_SIZE)(self._sums)
         self._fits = lru_cache(CACHE_SIZE)(self._fits_uncached)
+        self._formula_fits = lru_cache(CACHE_SIZE)(self._formula_fits_uncached)
         self._has_room = lru_cache(CACHE_SIZE)(self._has_room_uncached)
         self._balance = cache(ChargeBalance)
 
@@ -285,23 +285,30 @@ class CompletionSearch:
 
     def _grows(self, pairs: Pairs, last: int, factor: int) -> bool:
         """Whether it may end after further species."""
-        sums, room = self.sums(pairs), self.room(pairs)
-        lacking = max(1, self.constraints.num_elements[0] - len(sums.elements))
-        if lacking > min(room, MAX_SPECIES - len(pairs)):
+        if not self._may_grow(pairs, last, factor):
             return False
-        if lacking > 1 and lacking > len(self._elements_after(last) - sums.elements.keys()):
-            return False
-        if self.formula and not self._balances(pairs, last, factor):
-            return False
-        charges = self._charges_left(pairs, last)
-        if pairs and not self.formula and not self._has_room(sums.counts, sums.charge, sums.divisor, charges):
-            return False
+        if self.formula and not self.constraints.positions and len(primes_of(factor)) <= 1:
+            return True  # `_may_grow` has looked at all there is
         for pair in self._extensions(pairs, last, factor):
             self._nodes -= 1
             more = pairs | {pair}
             if self._nodes < 0 or (self._valid(more, factor) and self._search(more, last, factor)):
                 return True
         return False
+
+    def _may_grow(self, pairs: Pairs, last: int, factor: int) -> bool:
+        """Whether nothing that is quickly seen speaks against further species."""
+        sums, (least, most) = self.sums(pairs), self.constraints.num_elements
+        lacking = max(1, least - len(sums.elements))
+        if lacking > min(self.room(pairs), MAX_SPECIES - len(pairs)):
+            return False
+        if self.formula:
+            fits = least <= len(self.formula) <= most and self.required <= self.formula.keys()
+            return fits and self._formula_fits(pairs, last, factor)
+        if lacking > 1 and lacking > len(self._elements_after(last) - sums.elements.keys()):
+            return False
+        charges = self._charges_left(pairs, last)
+        return not pairs or self._has_room(sums.counts, sums.charge, sums.divisor, charges)
 
     def _extensions(self, pairs: Pairs, last: int, factor: int) -> Iterator[tuple[int, int]]:
         """Pairs of which every completion has one, those first that balance the charge."""
@@ -362,18 +369,21 @@ class CompletionSearch:
         own = [index for z in present for index in self.species_of[z] if index not in used]
         return frozenset(self.charge[index] for index in own if self.rank[index] > last)
 
-    def _balances(self, pairs: Pairs, last: int, factor: int) -> bool:
-        """Whether the charges of what the formula still lacks can balance those so far."""
-        sums, used = self.sums(pairs), {index for index, _ in pairs}
-        reachable, least = 1, 0
+    def _formula_fits_uncached(self, pairs: Pairs, last: int, factor: int) -> bool:
+        """Whether what the formula lacks can be divided among species that can be placed and balance the charge.
+
+        Exact but for required positions, the number of species, and more than one prime that divides all counts so far.
+        """
+        sums, used, lacking = self.sums(pairs), {index for index, _ in pairs}, []
         for z, n in self.formula.items():
             own = [i for i in self.species_of.get(z, []) if i not in used and self.rank[i] > last]
-            states = {self.charge[index] for index in own}
-            atoms, lowest = factor * n - sums.elements.get(z, 0), min(states, default=0)
-            for _ in range(atoms):
-                reachable = reduce(or_, (reachable << state - lowest for state in states), 0)
-            least += lowest * atoms
-        return -sums.charge >= least and bool(reachable >> (-sums.charge - least) & 1)
+            if atoms := factor * n - sums.elements.get(z, 0):
+                lacking.append(Lacking(atoms, tuple(self.charge[index] for index in own)))
+        cells = list(product(self.solvers, self._units(1, factor, last=True)))
+        return all(
+            any(elements_fit(cell, sums.counts, sums.charge, lacking, prime) for cell in cells)
+            for prime in primes_of(gcd(sums.divisor, factor)) or [0]
+        )
 
 
 def undominated(solvers: list[Multiplicities]) -> list[Multiplicities]:
