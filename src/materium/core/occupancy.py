@@ -70,6 +70,11 @@ class Multiplicities:
         on_free = self._on_free_to(max(counts := tuple(counts), default=0))
         return self._fit(tuple(sorted(count for count in counts if not on_free[count])), available)
 
+    def forget(self) -> None:
+        """Empty the memory, so that a benchmark can time what is not in it."""
+        self._fit.cache_clear()
+        self.options.cache_clear()
+
     def _fit_uncached(self, counts: Counts, available: Counts) -> bool:
         """The same for counts, ascending, of which each needs a fixed position."""
         if not counts:
