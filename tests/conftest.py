@@ -83,6 +83,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_orbit_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of shards of orbits with 12 crystals to train on and 6 to validate on."""
+    from tiny import make_orbit_shards
+
+    return make_orbit_shards(tmp_path_factory.mktemp("orbits"))
+
+
+@pytest.fixture(scope="session")
 def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of shards with 24 crystals to train on and 6 to validate on."""
     from tiny import make_shards

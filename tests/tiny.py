@@ -121,3 +121,12 @@ def make_shards(folder: Path) -> Path:
     }
     prepare(sources, folder / "shards", PrepareConfig(views=2))
     return folder / "shards"
+
+
+def make_orbit_shards(folder: Path) -> Path:
+    """Prepare 12 crystals as orbits to train on and 6 to validate on, and return the folder of the shards."""
+    train = write_table(folder / "train.parquet", strained([0, 0.01]), energy_above_hull=[0.0, 0.1] * 6)
+    val = write_table(folder / "val.parquet", strained([0.015]))
+    config = PrepareConfig(representation="orbits", views=2, subgroups=1)
+    prepare({"train": train, "val": val}, folder / "shards", config)
+    return folder / "shards"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from materium.data.loader import encode_labels
 from materium.data.orbit_loader import CANONICAL, OrbitLoader, OrbitMix
+from materium.errors import DataError
 from materium.properties import scalar_names
 from orbit_rows import CRYSTALS, shard, tokenizer
 
@@ -69,3 +72,28 @@ def test_the_length_by_which_rows_are_sorted_is_that_of_their_slots() -> None:
     for batch in known.epoch(0):
         lengths = (batch.slots.roles > 0).sum(1)
         assert lengths.tolist() == known.lengths[shard().row_start[batch.rows]].tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"orders": {"up": 1.0}}, "give weights"),
+        ({"subgroup": -0.1}, "subgroup = -0.1 is no probability"),
+        ({"setting": 0.6, "subgroup": 0.6}, "exceed 1 together"),
+        ({"always": ("colour",)}, "unknown colour"),
+        ({"energy_scale": 0.0}, "above 0"),
+    ],
+)
+def test_mixes_that_are_not_possible_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        OrbitMix(**changes)
+
+
+def test_rows_without_a_low_energy_above_hull_can_be_left_out() -> None:
+    energies = np.asarray(shard().properties).copy()
+    energies[:, scalar_names().index("energy_above_hull")] = [0.0, 0.2, np.nan, 0.1, 0.0]
+    mix = replace(CANONICAL, max_energy_above_hull=0.1)
+    rows = OrbitLoader(replace(shard(), properties=energies), tokenizer(), mix, max_slots=60, seed=0)
+    assert sorted(np.concatenate([b.rows for b in rows.epoch(0)]).tolist()) == [0, 3, 4]
+    with pytest.raises(DataError, match="less than one crystal an epoch"):
+        loader(weights=[0.1] * 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,16 @@ import pytest
 
 from crystals import KNOWN, NACL, PEROVSKITE, QUARTZ, RUTILE, SILICON
 from crystals import crystal as written
+from materium import oxidation
 from materium.convert import to_cif
+from materium.core.orbits import canonical_orbits
 from materium.crystal import Crystal
 from materium.data import prepare as module
 from materium.data.filters import Duplicates
 from materium.data.inputs import InputTable
 from materium.data.manifest import FORMAT, read_manifest
+from materium.data.orbit_rows import form
+from materium.data.orbit_shard import OrbitShard
 from materium.data.prepare import PrepareConfig, Prepared, prepare, prepare_row
 from materium.data.readers import Row
 from materium.data.shard import read_shard
@@ -27,6 +32,7 @@ from materium.errors import DataError
 from materium.io.atomic import write_signed
 from materium.properties import scalar_names
 from materium.symmetry import canonical, distinct, settings
+from materium.tokens.orbit_tokenizer import OrbitTokenizer, OrbitTokenizerConfig
 from materium.tokens.tokenizer import Tokenizer, TokenizerConfig
 
 if TYPE_CHECKING:
@@ -441,3 +447,61 @@ def test_a_manifest_without_identity_is_another_one(tmp_path: Path) -> None:
     write_signed(tmp_path / "manifest.json", {"format": FORMAT})
     with pytest.raises(DataError, match="holds shards of other sources"):
         prepare({"train": table}, tmp_path, ALL)
+
+
+# --- orbits ---
+
+
+def test_orbits_are_the_canonical_ones_with_labels_and_reasons(tmp_path: Path) -> None:
+    config = replace(ALL, representation="orbits", views=2, subgroups=1)
+    manifest = prepare({"train": known_table(tmp_path / "table.parquet")}, tmp_path / "out", config)
+    shard = OrbitShard.load(tmp_path / "out" / "train")
+    tokenizer = OrbitTokenizer(OrbitTokenizerConfig.from_dict(manifest["tokenizer"]))
+    assert (manifest["representation"], tokenizer.config.max_sites) == ("orbits", 52)
+    assert list(shard.ids) == [*KNOWN, "long"]
+    for row, crystal in enumerate([*KNOWN.values(), LONG]):
+        wanted = tokenizer.grid(canonical_orbits(oxidation.with_guess(crystal)[0]))
+        assert form(shard.grid(int(shard.row_start[row]))) == form(wanted)
+    kinds = [shard.kinds[a:b].tolist() for a, b in pairwise(shard.row_start)]
+    assert all(sorted(row) == row and row[0] == 0 and row[-1] == 2 for row in kinds)
+    labels = {name: shard.properties[:, i] for i, name in enumerate(scalar_names())}
+    np.testing.assert_array_equal(labels["num_sites"], [2, 6, 9, 20, 2, 1])
+    np.testing.assert_array_equal(labels["space_group"], [225, 136, 152, 62, 227, 123])
+    np.testing.assert_allclose(labels["density"][:5], [c.density for c in KNOWN.values()], rtol=1e-5)
+    reasons = rejected(tmp_path / "out" / "train")
+    assert reasons.keys() == REASONS.keys() - {"long"}
+    assert reasons["unstable"] == REASONS["unstable"]
+    assert manifest["splits"]["train"]["rejected"]["overlapping atoms"] == 1
+
+
+def test_the_space_group_is_the_one_that_orbits_are_written_in() -> None:
+    """A table may have found another one, with a tolerance of its own."""
+    row = Row("a", NACL, {"space_group": 1})
+    assert prepare_row(row, replace(ALL, representation="orbits")).properties["space_group"] == 225
+    assert prepare_row(row, ALL).properties["space_group"] == 1
+
+
+def test_orbits_of_two_tables_stay_where_they_are_first(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """With the weights of their tables, as atoms do."""
+    sources = {"train": [two[0], InputTable(two[1], weight=0.25)]}
+    prepare(sources, tmp_path / "atoms", ALL)
+    prepare(sources, tmp_path / "orbits", replace(ALL, representation="orbits", subgroups=0))
+    atoms, orbits = read_shard(tmp_path / "atoms" / "train"), OrbitShard.load(tmp_path / "orbits" / "train")
+    assert list(atoms.ids) == list(orbits.ids)
+    np.testing.assert_array_equal(atoms.weights, orbits.weights)
+    assert set(orbits.weights.tolist()) == {1, 0.25}
+    assert rejected(tmp_path / "atoms" / "train") == rejected(tmp_path / "orbits" / "train")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"representation": "sites"}, "unknown representation 'sites'; choose atoms or orbits"),
+        ({"representation": "orbits", "tokenizer": "paper"}, "no --tokenizer paper"),
+        ({"representation": "orbits", "species_first": False}, "no --species-last"),
+        ({"subgroups": 1}, "leave --subgroups out"),
+    ],
+)
+def test_what_a_representation_does_not_have_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        PrepareConfig(**changes)

@@ -9,7 +9,7 @@ import typer
 
 from materium.cli.console import make_console, make_progress, make_table
 from materium.cli.options import OutOption, QuietOption
-from materium.data.prepare import PrepareConfig
+from materium.data.prepare import MAX_LENGTH, SUBGROUPS, PrepareConfig
 from materium.model.threads import free_threads
 
 T = TypeVar("T")
@@ -55,6 +55,9 @@ def prepare(
             help="Columns of a label, the first with a value counts: band_gap=band_gap,gap_mbj.",
         ),
     ] = None,
+    representation: Annotated[
+        str, typer.Option(help="atoms, or orbits on Wyckoff positions (experimental).")
+    ] = PrepareConfig.representation,
     tokenizer: Annotated[str, typer.Option(help="base, or paper for the published numbers.")] = PrepareConfig.tokenizer,
     bins: Annotated[int | None, typer.Option(min=12, help="Grid steps; else as the tokenizer's preset.")] = None,
     species_first: Annotated[
@@ -63,14 +66,26 @@ def prepare(
     oxidation_states: Annotated[
         bool, typer.Option(help="Whether species tokens carry oxidation states.")
     ] = PrepareConfig.oxidation_states,
-    max_sites: Annotated[int, typer.Option(min=1, help="Atoms in the primitive cell.")] = PrepareConfig.max_sites,
+    max_sites: Annotated[
+        int | None, typer.Option(min=1, help="Atoms in the primitive cell.  [default: 20; 52 of orbits]")
+    ] = None,
     max_length: Annotated[
-        float, typer.Option(help="Å, longest vector of the reduced cell.")
-    ] = PrepareConfig.max_length,
+        float | None,
+        typer.Option(
+            help="Å, longest vector of the reduced cell, or with orbits of the conventional one.  "
+            f"[default: {MAX_LENGTH:g}; of orbits none]"
+        ),
+    ] = None,
     symprec: Annotated[float, typer.Option(help="Å, tolerance of the symmetry search.")] = PrepareConfig.symprec,
     views: Annotated[
         int, typer.Option(min=1, help="Settings of axes and origin that are kept of a crystal.")
     ] = PrepareConfig.views,
+    subgroups: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help=f"Translationengleiche subgroups that orbits are described in besides.  [default: {SUBGROUPS}]"
+        ),
+    ] = None,
     val_fraction: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share for validation, by formula.")
     ] = PrepareConfig.val_fraction,
@@ -124,6 +139,7 @@ def prepare(
         if not (sign and columns[name.strip()]):
             raise DataError(f"--label {text}: expected a label and its columns, such as band_gap=band_gap,gap_mbj")
     config = PrepareConfig(
+        representation=representation,  # type: ignore[arg-type]  # PrepareConfig names the right ones
         tokenizer=tokenizer,
         bins=bins,
         species_first=species_first,
@@ -132,6 +148,7 @@ def prepare(
         max_length=max_length,
         symprec=symprec,
         views=views,
+        subgroups=subgroups,
         val_fraction=val_fraction,
     )
     with make_progress(quiet=quiet) as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,16 @@ def rejection(
         if Element(symbol).Z in crystal.numbers:
             return f"contains {symbol}"
     return None
+
+
+def split_of(formula: Hashable, wanted: Mapping[str, float]) -> str:
+    """Return which split a reduced formula belongs to, of those that are to get a share; `train` gets the rest."""
+    position = int(hashlib.sha256(repr(formula).encode()).hexdigest()[:8], 16) / 16**8
+    for split, share in wanted.items():
+        if position < share:
+            return split
+        position -= share
+    return "train"
 
 
 @dataclass

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from materium.tokens.tokenizer import TokenizerConfig
 
-FORMAT = 2
+FORMAT = 3
 """Version of the shard folder; a reader refuses others."""
 
 

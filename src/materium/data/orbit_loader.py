@@ -6,7 +6,8 @@ sees the batches that an undisturbed one would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from materium.core.wyckoff import space_group, wyckoff_position
 from materium.data.loader import encode_labels
 from materium.data.orbit_batch import Choices, Distances, Slots, pack_choices, pack_slots
+from materium.data.weights import drawn_rows, row_weights
 from materium.errors import DataError
 from materium.properties import scalar_names
 from materium.tokens.orbit_sequence import replay
@@ -55,6 +57,8 @@ class OrbitMix:
         Properties that are conditions of every row but the share `dropped`.
     dropped
         Probability that a row has not even these.
+    max_energy_above_hull, energy_scale
+        eV/atom; what they do to the weights of rows, see `materium.data.weights.row_weights`.
     """
 
     orders: Mapping[Order, float] = field(
@@ -67,10 +71,31 @@ class OrbitMix:
     keep: float = 0.35
     always: tuple[str, ...] = ("energy_above_hull",)
     dropped: float = 0.1
+    max_energy_above_hull: float | None = None
+    energy_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown orders and properties, and numbers that are no probabilities, weights or energies."""
+        unknown = set(self.orders) - set(ORDERS)
+        if unknown or not 0 < sum(self.orders.values()) < inf or min(self.orders.values()) < 0:
+            raise DataError(f"orders {dict(self.orders)}: give weights, not all zero, for some of {', '.join(ORDERS)}")
+        for name in ("setting", "subgroup", "conditional", "alone", "keep", "dropped"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name} = {getattr(self, name)} is no probability; give a number from 0 to 1")
+        if self.setting + self.subgroup > 1:
+            raise DataError(f"setting = {self.setting} and subgroup = {self.subgroup} exceed 1 together; lower one")
+        if strangers := set(self.always) - set(scalar_names()):
+            raise DataError(f"always: unknown {', '.join(sorted(strangers))}; choose from {', '.join(scalar_names())}")
+        if self.max_energy_above_hull is not None and not self.max_energy_above_hull >= 0:
+            raise DataError(f"max_energy_above_hull = {self.max_energy_above_hull}; give eV/atom, from 0 to inf")
+        if self.energy_scale is not None and not 0 < self.energy_scale < inf:
+            raise DataError(f"energy_scale = {self.energy_scale} is not possible; give eV/atom, above 0")
 
 
 CANONICAL = OrbitMix({"high": 1.0}, setting=0.0, subgroup=0.0, conditional=0.0, dropped=1.0)
 """Every row in canonical setting and order, without conditions."""
+CONDITIONED = replace(CANONICAL, conditional=1.0, dropped=0.0)
+"""The same sequences, each with some of its conditions."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +125,23 @@ class OrbitLoader:
         self.shard, self.tokenizer, self.mix = shard, tokenizer, mix
         self.max_slots, self.seed = max_slots, seed
         self.labels = encode_labels(np.asarray(shard.properties))
+        self.weights = row_weights(
+            shard.weights,
+            np.asarray(shard.properties)[:, scalar_names().index("energy_above_hull")],
+            max_energy_above_hull=mix.max_energy_above_hull,
+            energy_scale=mix.energy_scale,
+        )
+        if not self.weights.sum() >= 1:
+            raise DataError(
+                f"the weights of the {len(shard)} crystals sum to {self.weights.sum():.3g}, less than one crystal an "
+                "epoch; raise weights or limits on energy_above_hull, and see that rows have that label"
+            )
         self.lengths = self._lengths()
 
     def batches(self, epoch: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Return rows and descriptions of each batch of an epoch, in the order in which they are to be taken."""
         rng = np.random.default_rng([self.seed, epoch, 0])
-        shard = self.shard
-        times = np.floor(shard.weights + rng.random(len(shard))).astype(np.int64)
-        rows = np.repeat(np.arange(len(shard)), times)
+        rows = drawn_rows(self.weights, [self.seed, epoch, 2])
         shares = [1 - self.mix.setting - self.mix.subgroup, self.mix.setting, self.mix.subgroup]
         wanted, picked = rng.choice(KINDS, size=len(rows), p=shares), rng.random(len(rows))
         entries = zip(rows.tolist(), wanted.tolist(), picked.tolist(), strict=True)

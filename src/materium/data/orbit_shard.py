@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from materium.core.wyckoff import space_group
+from materium.data.shard import read_arrays, write_arrays
+from materium.errors import DataError
 from materium.properties import scalar_names
 from materium.tokens.orbit_tokenizer import GridOrbits
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+ARRAYS = ("properties", "weights", "row_start", "kinds", "groups", "lattice", "orbit_start", "orbits")
 LATTICE = 6
 """Places for free lattice parameters; those that a group does not have are 0."""
 
@@ -28,7 +31,7 @@ class OrbitShard:
     Parameters
     ----------
     ids
-        Identifiers, shape (R,).
+        Identifiers, R.
     properties
         Labels in the order of `scalar_names()`, NaN where unknown, shape (R, properties), float32.
     weights
@@ -45,7 +48,7 @@ class OrbitShard:
         Species, position and representative of each orbit, shape (O, 5).
     """
 
-    ids: NDArray[np.str_]
+    ids: Sequence[str]
     properties: NDArray[np.float32]
     weights: NDArray[np.float32]
     row_start: NDArray[np.int64]
@@ -76,7 +79,7 @@ class OrbitShard:
         orbits = np.concatenate([np.zeros((0, 5), np.int64), *columns]).astype(np.uint16)
         labels = [[row.get(name, np.nan) for name in scalar_names()] for row in properties]
         return cls(
-            np.array(list(ids), dtype=np.str_),
+            list(ids),
             np.array(labels, dtype=np.float32).reshape(len(ids), len(scalar_names())),
             np.ones(len(ids), np.float32) if weights is None else np.array(weights, dtype=np.float32),
             _starts([len(row) for row in descriptions]),
@@ -95,15 +98,35 @@ class OrbitShard:
         lattice = self.lattice[description, :parameters].astype(np.int64)
         return GridOrbits(group, lattice, rows[:, 0], rows[:, 1], rows[:, 2:])
 
-    def save(self, path: Path) -> None:
-        """Write the arrays into a file."""
-        np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
+    def save(self, folder: Path, rejected: Sequence[tuple[str, str]] = ()) -> None:
+        """Write the arrays, and ids with the reasons why they were rejected, into `folder`, which is made."""
+        write_arrays(folder, {name: getattr(self, name) for name in ARRAYS}, self.ids, rejected)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Return the shard in a file."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{f.name: arrays[f.name] for f in fields(cls)})
+    def load(cls, folder: Path) -> Self:
+        """Return the shard in `folder`, memory-mapped.
+
+        Raises
+        ------
+        DataError
+            If a file is missing, cut short or altered.
+        """
+        ids, arrays = read_arrays(folder, ARRAYS)
+        # Memory-mapped still, but taking an element of numpy's own class for it is five times as slow.
+        shard = cls(ids, **{name: array.view(np.ndarray) for name, array in arrays.items()})
+        if not _fits(shard):
+            raise DataError(f"shard {folder} has arrays of unequal length; prepare it anew")
+        return shard
+
+
+def _fits(shard: OrbitShard) -> bool:
+    """Whether every array is as long, and as wide, as the others say."""
+    rows, described = len(shard.ids), len(shard.groups)
+    if shard.row_start.shape != (rows + 1,) or shard.orbit_start.shape != (described + 1,):
+        return False
+    shapes = {"properties": (rows, len(scalar_names())), "weights": (rows,), "kinds": (described,)}
+    shapes |= {"groups": (described,), "lattice": (described, LATTICE), "orbits": (int(shard.orbit_start[-1]), 5)}
+    return shard.row_start[-1] == described and all(getattr(shard, n).shape == shape for n, shape in shapes.items())
 
 
 def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:

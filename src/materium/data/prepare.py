@@ -12,14 +12,16 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import ceil, floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from materium import oxidation
-from materium.data.filters import HULL, SOURCE, Duplicates, on_hull, rejection
+from materium.data.filters import HULL, SOURCE, Duplicates, on_hull, rejection, split_of
 from materium.data.inputs import input_tables, short_names
 from materium.data.manifest import FORMAT, read_manifest
+from materium.data.orbit_rows import descriptions, form, orbit_tokenizer
+from materium.data.orbit_shard import OrbitShard
 from materium.data.shard import Shard, write_shard
 from materium.data.side_labels import LabelSources, SideLabels
 from materium.errors import DataError, MateriumError
@@ -28,7 +30,9 @@ from materium.io.lock import hold_folder
 from materium.processes import Pool
 from materium.properties import scalar_names
 from materium.symmetry import SYMPREC, distinct, settings
+from materium.tokens.orbit_tokenizer import OrbitTokenizer, OrbitTokenizerConfig
 from materium.tokens.tokenizer import Parts, Tokenizer, TokenizerConfig
+from materium.tokens.vocab import known_species
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,9 +43,13 @@ if TYPE_CHECKING:
     from materium.crystal import Crystal
     from materium.data.inputs import InputTable, Sources
     from materium.data.readers import Row
+    from materium.tokens.orbit_tokenizer import GridOrbits
 
 SPLITS = ("train", "val", "test")
 CHUNK_ROWS = 256
+MAX_LENGTH, SUBGROUPS = 30.0, 2
+"""What `PrepareConfig.max_length` of atoms and `subgroups` of orbits are by default."""
+Representation = Literal["atoms", "orbits"]
 PARTICULAR = ("max_energy_above_hull", "keep_unlabelled", "exclude_elements")
 """Settings that a table may have of its own."""
 
@@ -52,18 +60,21 @@ class PrepareConfig:
 
     Parameters
     ----------
+    representation
+        `atoms` lists the sites of the reduced cell; `orbits` writes space group, free lattice parameters and orbits on
+        Wyckoff positions (experimental).
     tokenizer
-        `base` or `paper`.
+        `base` or `paper`; of orbits there is `base` alone.
     bins
         Grid steps; None leaves them to the tokenizer's preset.
     species_first
-        Whether a species stands before its coordinates or after them.
+        Whether a species stands before its coordinates or after them; in orbits it always does.
     oxidation_states
         Whether species tokens carry oxidation states.
     max_sites
-        Atoms in the primitive cell.
+        Atoms in the primitive cell; None takes 20, and 52 for orbits.
     max_length
-        Å, longest lattice vector of the reduced cell.
+        Å, longest vector of the reduced cell, of the conventional one with orbits; None takes 30, with orbits any.
     max_energy_above_hull
         eV/atom; rows above it are rejected.
     keep_unlabelled
@@ -74,30 +85,56 @@ class PrepareConfig:
         Å, tolerance of the symmetry search.
     views
         How many ways to write each crystal (axes and origins) are kept; the first is the canonical one.
+    subgroups
+        In how many translationengleiche subgroups orbits are described besides; None takes 2.
     val_fraction, test_fraction
         Shares that are split off, by reduced formula, when no table is given for the split.
     """
 
+    representation: Representation = "atoms"
     tokenizer: str = "base"
     bins: int | None = None
     species_first: bool = True
     oxidation_states: bool = True
-    max_sites: int = 20
-    max_length: float = 30.0
+    max_sites: int | None = None
+    max_length: float | None = None
     max_energy_above_hull: float = 0.5
     keep_unlabelled: bool = True
     exclude_elements: tuple[str, ...] = ()
     symprec: float = SYMPREC
     views: int = 8
+    subgroups: int | None = None
     val_fraction: float = 0.05
     test_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what a representation does not have."""
+        if self.representation not in get_args(Representation):
+            known = " or ".join(get_args(Representation))
+            raise DataError(f"unknown representation {self.representation!r}; choose {known}")
+        if self.orbits and (self.tokenizer != "base" or not self.species_first):
+            raise DataError("orbits have no --tokenizer paper and no --species-last; leave that out, or take atoms")
+        if not self.orbits and self.subgroups is not None:
+            raise DataError("atoms are not described in subgroups; leave --subgroups out, or take orbits")
+
+    @property
+    def orbits(self) -> bool:
+        """Whether crystals are written as orbits."""
+        return self.representation == "orbits"
+
+    @property
+    def site_limit(self) -> int:
+        """Most atoms in the primitive cell."""
+        preset = OrbitTokenizerConfig.max_sites if self.orbits else TokenizerConfig.max_sites
+        return preset if self.max_sites is None else self.max_sites
 
 
 @dataclass(frozen=True)
 class Prepared:
     """One row on its way: a crystal in its canonical and other settings, or why it was rejected; labels not read.
 
-    `hull` says whose the energy above hull is, `table` and `weight` are those of the table that the row is from.
+    `hull` says whose the energy above hull is, `table` and `weight` are those of the table that the row is from. As
+    orbits, it has descriptions on the grids with their kinds in place of species, coordinates and cells.
     """
 
     id: str
@@ -107,6 +144,7 @@ class Prepared:
     species: tuple[tuple[int, int], ...] = ()
     frac_coords: NDArray[np.float64] | None = None
     parameters: NDArray[np.float64] | None = None
+    grids: tuple[tuple[int, GridOrbits], ...] = ()
     properties: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     hull: str = "none"
@@ -156,12 +194,13 @@ def _make(  # noqa: PLR0913, PLR0917 - what `prepare` got
     """Read, filter and write everything; the manifest comes last."""
     rows = {split: list(_prepared(given, config, labels, workers, progress)) for split, given in tables.items()}
     rows = _with_splits(rows, config)
-    tokenizer = Tokenizer(_tokenizer_config(rows["train"], config))
+    tokenizer = _orbit_tokenizer(config) if config.orbits else Tokenizer(_tokenizer_config(rows["train"], config))
     kept = Duplicates()
     counts = {split: _write(out / split, rows[split], tokenizer, kept) for split in SPLITS if split in rows}
     _require_some(counts["train"]["kept"], counts["train"]["rows"], counts["train"]["rejected"])
     manifest = {
         "format": FORMAT,
+        "representation": config.representation,
         "identity": identity,
         "sources": {split: _facts(given) for split, given in tables.items()},
         "settings": asdict(config),
@@ -187,7 +226,8 @@ def prepare_row(row: Row, config: PrepareConfig) -> Prepared:
     if reason:
         return Prepared(row.id, reason=reason)
     try:
-        return _in_settings(row, row.crystal.check_distances(), config)
+        crystal = row.crystal.check_distances()
+        return _as_orbits(row, crystal, config) if config.orbits else _in_settings(row, crystal, config)
     except MateriumError as error:
         return Prepared(row.id, reason=str(error))
 
@@ -195,20 +235,43 @@ def prepare_row(row: Row, config: PrepareConfig) -> Prepared:
 def _in_settings(row: Row, crystal: Crystal, config: PrepareConfig) -> Prepared:
     charged, how = oxidation.with_guess(crystal) if config.oxidation_states else (crystal, "off")
     ways = settings(charged, config.symprec)
-    if len(ways.numbers) > config.max_sites:
-        return Prepared(row.id, reason=f"more than {config.max_sites} sites")
-    if ways.parameters[ways.best, :3].max() > config.max_length:
-        return Prepared(row.id, reason=f"cell longer than {config.max_length:g} Å")
+    if len(ways.numbers) > config.site_limit:
+        return Prepared(row.id, reason=f"more than {config.site_limit} sites")
+    longest = MAX_LENGTH if config.max_length is None else config.max_length
+    if ways.parameters[ways.best, :3].max() > longest:
+        return Prepared(row.id, reason=f"cell longer than {longest:g} Å")
     keep = distinct(ways, config.views)
     states = ways.oxidation_states if ways.oxidation_states is not None else np.zeros_like(ways.numbers)
     species = tuple(zip(ways.numbers.tolist(), states.tolist(), strict=True))
-    own = {"space_group": ways.space_group, "num_sites": len(ways.numbers), "density": charged.density}
+    found = _labelled(row, crystal, how, ways.space_group, len(ways.numbers))
+    return replace(found, species=species, frac_coords=ways.frac_coords[keep], parameters=ways.parameters[keep])
+
+
+def _as_orbits(row: Row, crystal: Crystal, config: PrepareConfig) -> Prepared:
+    charged, how = oxidation.with_guess(crystal) if config.oxidation_states else (crystal, "off")
+    tokenizer = _orbit_tokenizer(config)
+    lower = SUBGROUPS if config.subgroups is None else config.subgroups
+    wanted: dict[str, Any] = {"symprec": config.symprec, "settings": config.views, "in_subgroups": lower}
+    grids = descriptions(charged, tokenizer, name=row.id, **wanted)
+    if config.max_length is not None and tokenizer.orbits(grids[0][1]).parameters[:3].max() > config.max_length:
+        return Prepared(row.id, reason=f"cell longer than {config.max_length:g} Å")
+    counts, units = tokenizer.composition(grids[0][1])
+    found = _labelled(row, crystal, how, grids[0][1].group, units * sum(counts.values()))
+    properties = {**found.properties, "space_group": float(grids[0][1].group)}  # the group that the sequence has
+    return replace(found, grids=tuple(grids), properties=properties)
+
+
+def _orbit_tokenizer(config: PrepareConfig) -> OrbitTokenizer:
+    return orbit_tokenizer(config.bins, config.site_limit, oxidation_states=config.oxidation_states)
+
+
+def _labelled(row: Row, crystal: Crystal, how: str, group: int, sites: int) -> Prepared:
+    """A row that is kept, with its labels; of space group, sites and density those of the crystal, where not given."""
+    own = {"space_group": group, "density": crystal.density}
     known = {k: float(v) for k, v in row.properties.items() if k in scalar_names()}
-    frac = ways.frac_coords[keep]
-    formula = oxidation.reduced_formula(crystal)
-    properties = {**own, **known, "num_sites": own["num_sites"]}
     hull = str(row.properties.get(SOURCE, "given")) if HULL in known else "none"
-    return Prepared(row.id, formula, None, how, species, frac, ways.parameters[keep], properties, hull=hull)
+    properties = {**own, **known, "num_sites": sites}
+    return Prepared(row.id, oxidation.reduced_formula(crystal), None, how, properties=properties, hull=hull)
 
 
 def _prepare_chunk(rows: tuple[Row, ...], config: PrepareConfig) -> list[Prepared]:
@@ -265,27 +328,18 @@ def _with_splits(rows: dict[str, list[Prepared]], config: PrepareConfig) -> dict
         return rows
     parts: dict[str, list[Prepared]] = {split: [] for split in ("train", *wanted)}
     for row in rows["train"]:
-        split = _split_of(row.formula, wanted) if row.formula else "train"  # a rejected row stays where it was read
+        split = split_of(row.formula, wanted) if row.formula else "train"  # a rejected row stays where it was read
         parts[split].append(row)
     return {**rows, **parts}
-
-
-def _split_of(formula: oxidation.Formula, wanted: dict[str, float]) -> str:
-    position = int(hashlib.sha256(repr(formula).encode()).hexdigest()[:8], 16) / 16**8
-    for split, share in wanted.items():
-        if position < share:
-            return split
-        position -= share
-    return "train"
 
 
 def _tokenizer_config(rows: list[Prepared], config: PrepareConfig) -> TokenizerConfig:
     """The preset, with its lattice range taken from the rows where the preset leaves that open."""
     parameters = [row.parameters for row in rows if row.parameters is not None]
     _require_some(len(parameters), len(rows), Counter(_general(row.reason) for row in rows if row.reason))
-    changes: dict[str, Any] = {"max_sites": config.max_sites, "species_first": config.species_first}
+    changes: dict[str, Any] = {"max_sites": config.site_limit, "species_first": config.species_first}
     if not config.oxidation_states:
-        changes["species"] = _without_states()
+        changes["species"] = known_species("none")
     if config.bins is not None:
         changes["bins"] = config.bins
     preset = TokenizerConfig.preset(config.tokenizer, **changes)
@@ -302,20 +356,17 @@ def _require_some(kept: int, rows: int, reasons: Mapping[str, int]) -> None:
         raise DataError(f"no crystal is left of {rows} rows; the reasons: {most or 'the table is empty'}")
 
 
-def _without_states() -> tuple[tuple[int, int], ...]:
-    from materium.tokens.vocab import known_species
-
-    return known_species("none")
-
-
-def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer, train: Duplicates) -> dict[str, Any]:
+def _write(
+    folder: Path, rows: list[Prepared], tokenizer: Tokenizer | OrbitTokenizer, train: Duplicates
+) -> dict[str, Any]:
     """Write one split and return its counts, of all its rows and by table; `train` has what is trained on."""
-    kept, views, rejected = [], [], []
+    kept, rejected = [], []
+    views: list[Any] = []
     trained, overlap = folder.name == "train", 0
     others = train if trained else Duplicates()
     for row in rows:
         try:
-            on_grid = _grid_views(row, tokenizer) if row.reason is None else row.reason
+            on_grid = row.reason or (_grid_views(row, tokenizer) if isinstance(tokenizer, Tokenizer) else row.grids)
         except MateriumError as error:
             on_grid = str(error)
         if not isinstance(on_grid, str):
@@ -327,11 +378,11 @@ def _write(folder: Path, rows: list[Prepared], tokenizer: Tokenizer, train: Dupl
             views.append(on_grid)
             overlap += not trained and bool(train.matches(row.id, row.formula, _form(on_grid[0])))
     weights = [row.weight if trained else 1.0 for row in kept]
-    write_shard(
-        folder,
-        Shard.pack([r.id for r in kept], views, [r.properties for r in kept], weights),
-        [(row.id, reason) for row, reason in rejected],
-    )
+    ids, labels, reasons = [r.id for r in kept], [r.properties for r in kept], [(r.id, why) for r, why in rejected]
+    if isinstance(tokenizer, Tokenizer):
+        write_shard(folder, Shard.pack(ids, views, labels, weights), reasons)
+    else:
+        OrbitShard.pack(ids, labels, views, weights).save(folder, reasons)
     tables = {name: _counts(rows, kept, rejected, name) for name in dict.fromkeys(row.table for row in rows)}
     return {**_counts(rows, kept, rejected), "tables": tables, "also_in_train": overlap}
 
@@ -353,8 +404,10 @@ def _counts(
     }
 
 
-def _form(parts: Parts) -> bytes:
+def _form(parts: Parts | tuple[int, GridOrbits]) -> bytes:
     """The canonical form on the grid, short enough to keep of every crystal."""
+    if not isinstance(parts, Parts):
+        return form(parts[1])
     return hashlib.sha256(b"".join(array.tobytes() for array in (parts.species, parts.points, parts.lattice))).digest()
 
 

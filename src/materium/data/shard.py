@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from materium.properties import scalar_names
 from materium.tokens.tokenizer import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -107,16 +107,7 @@ class Shard:
 
 def write_shard(folder: Path, shard: Shard, rejected: list[tuple[str, str]]) -> None:
     """Write a shard and the table of rejected rows into `folder`, which is made."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(shard, name), allow_pickle=False)
-    pq.write_table(pa.table({"id": pa.array(list(shard.ids), pa.string())}), folder / "ids.parquet")
-    ids, reasons = zip(*rejected, strict=True) if rejected else ((), ())
-    columns = {"id": pa.array(ids, pa.string()), "reason": pa.array(reasons, pa.string())}
-    pq.write_table(pa.table(columns), folder / "rejected.parquet")
+    write_arrays(folder, {name: getattr(shard, name) for name in ARRAYS}, shard.ids, rejected)
 
 
 def read_shard(folder: Path) -> Shard:
@@ -127,17 +118,39 @@ def read_shard(folder: Path) -> Shard:
     DataError
         If a file is missing, cut short or altered.
     """
-    import pyarrow.parquet as pq
-
-    try:
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
-        ids = pq.read_table(folder / "ids.parquet")["id"].to_pylist()
-    except (OSError, EOFError, KeyError, ValueError) as error:
-        raise DataError(f"shard {folder} cannot be read ({error}); prepare it anew") from error
+    ids, arrays = read_arrays(folder, ARRAYS)
     shard = Shard(ids=ids, **arrays)
     if not _fits(shard):
         raise DataError(f"shard {folder} has arrays of unequal length; prepare it anew")
     return shard
+
+
+def write_arrays(
+    folder: Path, arrays: Mapping[str, NDArray[Any]], ids: Sequence[str], rejected: Sequence[tuple[str, str]]
+) -> None:
+    """Write arrays, ids, and ids with the reasons why they were rejected into `folder`, which is made."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    pq.write_table(pa.table({"id": pa.array(list(ids), pa.string())}), folder / "ids.parquet")
+    names, reasons = zip(*rejected, strict=True) if rejected else ((), ())
+    columns = {"id": pa.array(names, pa.string()), "reason": pa.array(reasons, pa.string())}
+    pq.write_table(pa.table(columns), folder / "rejected.parquet")
+
+
+def read_arrays(folder: Path, names: Sequence[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    """Return the ids and the arrays that `write_arrays` wrote, memory-mapped; errors as in `read_shard`."""
+    import pyarrow.parquet as pq
+
+    try:
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+        ids: list[str] = pq.read_table(folder / "ids.parquet")["id"].to_pylist()
+    except (OSError, EOFError, KeyError, ValueError) as error:
+        raise DataError(f"shard {folder} cannot be read ({error}); prepare it anew") from error
+    return ids, arrays
 
 
 def _fits(shard: Shard) -> bool:
