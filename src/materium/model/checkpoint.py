@@ -12,13 +12,16 @@ from materium.io.atomic import digest, write_bytes, write_json
 from materium.model.folder import (
     CONFIG,
     FORMAT,
+    ORBIT_FORMAT,
     WEIGHTS,
     check_weights,
     default_model,
     model_config,
     read_config,
+    require_format,
     settings_digest,
 )
+from materium.model.orbit_transformer import OrbitTransformer
 from materium.model.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -28,14 +31,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def save_model(model: Transformer, folder: Path, facts: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
+def save_model(
+    model: Transformer | OrbitTransformer, folder: Path, facts: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
     """Write weights of type `dtype`, and settings with `facts` about the training, each file at once or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.to(dtype) for name, value in model.state_dict().items()}
     write_tensors(folder / WEIGHTS, weights)
     settings = model.config.to_dict()
     config = {
-        "format": FORMAT,
+        "format": FORMAT if isinstance(model, Transformer) else ORBIT_FORMAT,
         "model": settings,
         "model_sha256": settings_digest(settings),
         "tokenizer_fingerprint": model.config.tokenizer.fingerprint,
@@ -54,11 +59,27 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If a file is missing, cut short, altered, a pickle, or does not fit the settings.
+        If a file is missing, cut short, altered, a pickle, or does not fit the settings, or if it is a model of orbits.
     """
     folder = default_model() if folder is None else folder
     config = read_config(folder)
-    model = Transformer(model_config(config, folder))
+    require_format(config, FORMAT, folder)
+    model = Transformer(model_config(config, folder))  # type: ignore[arg-type]  # of this format
+    _load_weights(model, folder, config)
+    return model.to(device).eval(), config
+
+
+def load_orbit_model(folder: Path, device: torch.device | str = "cpu") -> tuple[OrbitTransformer, dict[str, Any]]:
+    """Return a model of sequences of orbits, as `load_checkpoint` returns one of sequences of atoms."""
+    config = read_config(folder)
+    require_format(config, ORBIT_FORMAT, folder)
+    model = OrbitTransformer(model_config(config, folder))  # type: ignore[arg-type]  # of this format
+    _load_weights(model, folder, config)
+    return model.to(device).eval(), config
+
+
+def _load_weights(model: Transformer | OrbitTransformer, folder: Path, config: Mapping[str, Any]) -> None:
+    """Put the weights of a folder into its network."""
     weights = read_tensors(folder / WEIGHTS)
     check_weights(folder, config)
     for name, value in weights.items():
@@ -69,7 +90,6 @@ def load_checkpoint(
     except RuntimeError as error:
         last = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder}: weights do not fit the settings in config.json ({last})") from error
-    return model.to(device).eval(), config
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

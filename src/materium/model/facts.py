@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from materium.errors import CheckpointError, DataError
 from materium.io.atomic import read_signed
 from materium.model.folder import default_model
+from materium.tokens.tokenizer import TokenizerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from materium.model.config import ModelConfig
+    from materium.model.orbit_config import OrbitModelConfig
 
 ADHERENCE = "adherence.json"
 """Beside the weights: what `benchmarks/adherence.py` measured on the model."""
@@ -20,10 +22,11 @@ CARD = "card.md"
 """Beside the weights: what the model is and is not, for people."""
 
 
-def facts(shape: ModelConfig, parameters: int, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(shape: ModelConfig | OrbitModelConfig, parameters: int, config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what a model is, as text for a table."""
     sentences, known = shape.tokenizer, config["facts"]
-    lengths = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(sentences.length_ranges))
+    ranges = sentences.length_ranges if isinstance(sentences, TokenizerConfig) else (sentences.length_range,)
+    lengths = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(ranges))
     validation = known.get("validation", {})
     return [
         ("parameters", f"{parameters:,}"),

@@ -15,11 +15,15 @@ from materium.model.config import ModelConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from materium.model.orbit_config import OrbitModelConfig
+
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 NOT_TRAINED = {"tally.volume"}
 """Tensors of that file that are facts, not parameters."""
 FORMAT = "materium-model-1"
+ORBIT_FORMAT = "materium-orbit-model-1"
+"""Of a model of sequences of orbits."""
 NEEDED = ("model", "tokenizer_fingerprint", "weights_sha256", "facts")
 """What `config.json` must hold; `model_sha256` and `facts_sha256` are checked where they are there."""
 
@@ -40,9 +44,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}); the checkpoint is damaged") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in (FORMAT, ORBIT_FORMAT):
         found = config.get("format") if isinstance(config, dict) else config
-        raise CheckpointError(f"{path} has format {found!r}; {FORMAT!r} is needed")
+        raise CheckpointError(f"{path} has format {found!r}; {FORMAT!r} or {ORBIT_FORMAT!r} is needed")
     missing = [name for name in NEEDED if name not in config]
     if missing:
         raise CheckpointError(f"{path} says nothing of {', '.join(missing)}; the checkpoint is damaged")
@@ -51,20 +55,34 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def model_config(config: dict[str, Any], folder: Path) -> ModelConfig:
+def require_format(config: Mapping[str, Any], wanted: str, folder: Path) -> None:
+    """Refuse a model of the other representation; errors as in `load_checkpoint`."""
+    if config["format"] != wanted:
+        raise CheckpointError(f"{folder} has a model of format {config['format']!r}; {wanted!r} is needed here")
+
+
+def model_config(config: dict[str, Any], folder: Path) -> ModelConfig | OrbitModelConfig:
     """Return the settings of the network, held to their checksum: with one digit changed they may still fit."""
     path = folder / CONFIG
     if config.get("model_sha256") not in (None, settings_digest(config["model"])):
         raise CheckpointError(f"{path} has other model settings than it was written with; the checkpoint is damaged")
     try:
-        model = ModelConfig.from_dict(config["model"])
+        model = _settings_class(config["format"]).from_dict(config["model"])
         model.tokenizer.require(config["tokenizer_fingerprint"], str(folder))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} does not describe a model ({error}); the checkpoint is damaged") from error
     return model
 
 
-def read_description(folder: Path | None = None) -> tuple[ModelConfig, dict[str, Any]]:
+def _settings_class(kind: str) -> type[ModelConfig | OrbitModelConfig]:
+    if kind != ORBIT_FORMAT:
+        return ModelConfig
+    from materium.model.orbit_config import OrbitModelConfig  # brings the tables of the space groups
+
+    return OrbitModelConfig
+
+
+def read_description(folder: Path | None = None) -> tuple[ModelConfig | OrbitModelConfig, dict[str, Any]]:
     """Return what `load_checkpoint` returns but the weights: the network's settings, and the whole config."""
     folder = default_model() if folder is None else folder
     config = read_config(folder)

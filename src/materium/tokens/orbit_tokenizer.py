@@ -102,6 +102,11 @@ class OrbitTokenizerConfig:
         """Twelve hexadecimal digits that change with any setting."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
+    def require(self, fingerprint: str, owner: str) -> None:
+        """Raise `TokenError` unless `owner` was made with these very settings."""
+        if fingerprint != self.fingerprint:
+            raise TokenError(f"{owner} has tokenizer {fingerprint}, not {self.fingerprint}; prepare the data anew")
+
 
 @dataclass(frozen=True)
 class GridOrbits:
