@@ -17,8 +17,10 @@ import torch
 from materium.data.loader import Mix
 from materium.model.checkpoint import load_checkpoint
 from materium.model.config import ModelConfig
+from materium.tokens.grammar import Grammar
+from materium.train.atoms import validate
 from materium.train.config import TrainConfig
-from materium.train.loop import Run, validate
+from materium.train.loop import Run
 from materium.train.memory import keep_freed_memory
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -76,7 +78,7 @@ def measure(name: str, network: str, data: Path, out: Path, epochs: int) -> dict
     network, _ = load_checkpoint(out / name)
     settled = own.orders if len(own.orders) == 1 else PLAIN["orders"]
     judged = Mix(orders=settled, lattice_first=own.lattice_first, other_setting=0.0, conditional=0.0)
-    figures = validate(network, run.grammar, run.val, judged)
+    figures = validate(network, Grammar(run.loader.tokenizer), run.val, judged)
     nats = {key: round(value, 2) for key, value in figures.items() if "per_token" not in key}
     nats["nats_per_crystal_at_the_end"] = round(last["nats_per_crystal"], 2)
     size = {"parameters": run.model.num_parameters(), "steps": run.progress.step}

@@ -35,8 +35,8 @@ from materium.model.transformer import Block, Embedding, Feedforward, Transforme
 from materium.tokens.grammar import Grammar
 from materium.tokens.tokenizer import LATTICE_TOKENS, TOKENS_PER_SITE, Tokenizer, TokenizerConfig
 from materium.tokens.vocab import ATOMS, LATTICE, SOS, Role
+from materium.train.atoms import tensors
 from materium.train.config import TrainConfig
-from materium.train.loop import tensors
 from materium.train.memory import keep_freed_memory
 from materium.train.optim import optimisers, schedule
 

@@ -21,7 +21,7 @@ from materium.data.shard import Shard, read_shard
 from materium.generate.engine import Materium, load
 from materium.generate.request import Request
 from materium.oxidation import reduced_formula
-from materium.train.loop import validate
+from materium.train.atoms import validate
 
 
 def likelihood(engine: Materium, data: Path, split: str) -> dict[str, float]:

@@ -97,7 +97,6 @@ TESTED_THROUGH_OTHERS = """
     relax neighbors potential
     report charts figures html overview picture plots section
     serve answers app catalogue errors events pages routes rows sources submit work worker
-    train facts
 """
 """Folders, with the modules in them that have no test file of their own: a module leaves when it gets one."""
 

@@ -73,6 +73,22 @@ def test_rows_by_energy_above_hull_and_a_condition_that_is_always_given(
     assert (seen.low, seen.high, seen.count) == (0.0, pytest.approx(0.1), 8)
 
 
+def test_shards_of_orbits_train_a_model_of_orbits(
+    train: Callable[..., Any], tiny_orbit_shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--other-setting", "0.5", "--subgroup", "0.5", "--dropped", "0", "--schedule", "wsd"]
+    status, out, err = train(*SHORT, *options, "--out", "model", data=tiny_orbit_shards)
+    assert (status, err) == (0, "")
+    assert "-ln p of a crystal, unconditional, nats" in out
+    assert main(["info", "--model", "model"]) == 0
+    assert "at most 52 sites" in capsys.readouterr().out
+    assert main(["generate", "--model", "model", "-n", "1", "--out", "run"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    status, _, err = train(*SHORT, "--lattice-first", "0.5", "--out", "other", data=tiny_orbit_shards)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--lattice-first is not for shards of orbits" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -95,6 +111,10 @@ def test_rows_by_energy_above_hull_and_a_condition_that_is_always_given(
         (["--max-energy-above-hull", "inf"], "the weights of the 24 crystals sum to 0"),
         (["--device", "cuda"], "not on this machine"),
         (["--epoch", "3"], "--epochs"),
+        (["--schedule", "step"], "choose cosine or wsd"),
+        (["--decay", "0"], "decay = 0.0"),
+        (["--continue", "nothing"], "has no stable.safetensors"),
+        (["--subgroup", "0.1"], "--subgroup is not for shards of atoms"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -23,10 +23,12 @@ from materium.model.checkpoint import load_checkpoint
 from materium.model.config import ModelConfig
 from materium.model.folder import WEIGHTS, default_model
 from materium.properties import scalar_names
-from materium.train import loop
+from materium.tokens.grammar import Grammar
+from materium.train import atoms
+from materium.train.atoms import validate
 from materium.train.config import TrainConfig
 from materium.train.facts import seen_in
-from materium.train.loop import LOG, STATE, VALIDATION_LOG, Run, read_state, validate
+from materium.train.loop import LOG, STATE, VALIDATION_LOG, Run, read_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,16 +189,6 @@ def test_loss_goes_down(tmp_path: Path, tiny_shards: Path) -> None:
     assert figures["nats_per_crystal"] == pytest.approx(float(last["nats_per_crystal"]), abs=1e-4)
 
 
-def test_figures_of_validation_add_up(tmp_path: Path, tiny_shards: Path) -> None:
-    run = make_run(tiny_shards, tmp_path)
-    run.model.eval()
-    figures = validate(run.model, run.grammar, run.val)
-    assert figures == validate(run.model, run.grammar, run.val)
-    parts = sum(figures[f"{name}_nats"] for name in ("species", "coordinate", "lattice"))
-    assert parts == pytest.approx(figures["nats_per_crystal"], rel=1e-5)
-    assert figures["lattice_nats"] == pytest.approx(6 * figures["lattice_nats_per_token"], rel=1e-5)
-
-
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_not_a_number_stops_before_it_is_kept(
     what: str, tmp_path: Path, tiny_shards: Path, monkeypatch: pytest.MonkeyPatch
@@ -207,13 +199,13 @@ def test_not_a_number_stops_before_it_is_kept(
     good = make_run(tiny_shards, tmp_path)
     before = {name: weight.clone() for name, weight in weights(good).items()}
     if what == "loss":
-        real = loop.nll
+        real = atoms.nll
 
         def poisoned(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
             costs, kinds = real(*arguments)
             return costs * math.nan, kinds
 
-        monkeypatch.setattr(loop, "nll", poisoned)
+        monkeypatch.setattr(atoms, "nll", poisoned)
     else:
         monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.inf))
     with pytest.raises(TrainingError, match=rf"{what} is (nan|inf) at step 10; the last good checkpoint is .*{STATE}"):
@@ -233,10 +225,10 @@ def test_training_goes_on_from_a_model(tmp_path: Path, tiny_shards: Path) -> Non
     assert run.model_config.dropout == 0.3
     assert run.model_config.seen == start.config.seen
     known = replace(run.model_config, seen={"density": run.model_config.seen["density"]})
-    assert loop._continued(start.config, known, "test").seen == start.config.seen
+    assert run.objective.continued(start.config, known, "test").seen == start.config.seen
     for (name, weight), other in zip(run.model.named_parameters(), start.parameters(), strict=True):
         assert torch.equal(weight, other), name
-    before = validate(start, run.grammar, run.val)["nats_per_crystal"]
+    before = validate(start, Grammar(run.loader.tokenizer), run.val)["nats_per_crystal"]
     assert run.fit()["nats_per_crystal"] < before
     with pytest.raises(TrainingError, match="other data or settings"):
         Run(tiny_shards, tmp_path / "second", ModelConfig(dropout=0.3), CONFIG)
@@ -355,6 +347,6 @@ def test_the_model_that_validated_best_stays(
         told = mix.conditional > 0  # the second figure of each validation, which decides nothing
         return {"nats_per_crystal": 9.0 if told else next(decreed)}
 
-    monkeypatch.setattr("materium.train.loop.validate", judge)
+    monkeypatch.setattr("materium.train.atoms.validate", judge)
     make_run(tiny_shards, tmp_path, replace(CONFIG, epochs=3, validate_epochs=1)).fit()
     assert load_checkpoint(tmp_path)[1]["facts"]["epochs"] == 2

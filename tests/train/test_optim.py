@@ -110,6 +110,7 @@ def test_schedule_warms_up_and_cools_down() -> None:
     assert schedule(1, 0.1) == pytest.approx(0.01)
     assert schedule(1.2, 0.1) == pytest.approx(0.01)
     assert schedule(0, 0) == pytest.approx(1)
+    assert [schedule(x, 0.1, 0.2) for x in (0.05, 0.1, 0.5, 0.8, 0.9, 1.0)] == pytest.approx([0.5, 1, 1, 1, 0.5, 0.01])
     steps = [schedule(0.1 + 0.9 * i / 50, 0.1) for i in range(51)]
     assert steps == sorted(steps, reverse=True)
 

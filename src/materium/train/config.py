@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from materium.data.loader import Mix
 from materium.errors import TrainingError
+
+if TYPE_CHECKING:
+    from materium.data.orbit_loader import OrbitMix
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class TrainConfig:
         Of the optimiser; `warmup` is a share of the run, `clip` the largest norm of the gradient.
     optimiser
         `adamw`, or `muon` for the matrices.
+    schedule, decay
+        Learning rate after the warm-up: `cosine` falls all the way; `wsd` (warm-up, stable, decay) stays, and falls
+        linearly over the last share `decay` of the run, before which the state of the run is kept.
     ema
         Decay of the averaged weights, which are what is validated and shipped.
     bfloat16
@@ -36,6 +42,8 @@ class TrainConfig:
         Time between checkpoints.
     validate_epochs
         Epochs between validations.
+    validate_steps
+        Steps between further validations; None for none. For data of which an epoch takes hours.
     mix
         Orders, settings and conditions that rows are turned into.
     """
@@ -51,11 +59,14 @@ class TrainConfig:
     weight_decay: float = 0.1
     clip: float = 1.0
     warmup: float = 0.03
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    decay: float = 0.2
     ema: float = 0.999
     bfloat16: bool | None = None
     checkpoint_minutes: float = 3.0
     validate_epochs: int = 1
-    mix: Mix = field(default_factory=Mix)
+    validate_steps: int | None = None
+    mix: Mix | OrbitMix = field(default_factory=Mix)
 
     def __post_init__(self) -> None:
         """Refuse numbers with which no run can end well."""
@@ -65,6 +76,10 @@ class TrainConfig:
             self._require(name, 0 < getattr(self, name) < math.inf, "a number above 0")
         for name in ("warmup", "ema"):
             self._require(name, 0 <= getattr(self, name) < 1, "a number from 0 to below 1")
+        if self.schedule not in ("cosine", "wsd"):
+            raise TrainingError(f"unknown schedule {self.schedule!r}; choose cosine or wsd")
+        self._require("decay", 0 < self.decay <= 1, "a share of the run, above 0 and at most 1")
+        self._require("validate_steps", self.validate_steps is None or self.validate_steps >= 1, "at least 1")
         self._require("minutes", self.minutes is None or 0 < self.minutes < math.inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number from 0 on")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import io
@@ -9,31 +10,25 @@ import json
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from materium.data.loader import CANONICAL, TOLD, Batch, Loader, Mix
-from materium.data.manifest import check_shards, options_for, read_manifest
-from materium.data.shard import Shard, read_shard
+from materium.data.manifest import check_shards, read_manifest
 from materium.errors import CheckpointError, DataError, TrainingError
 from materium.extras import install_command
-from materium.io.atomic import write_bytes
-from materium.model.checkpoint import load_checkpoint, save_model
-from materium.model.conditions import Conditions, layout_id
+from materium.io.atomic import digest, write_bytes
+from materium.model.checkpoint import save_model
 from materium.model.device import has_bfloat16
 from materium.model.folder import CONFIG, WEIGHTS
-from materium.model.likelihood import TOKEN_TYPES, nll
-from materium.model.transformer import Transformer
-from materium.tokens.grammar import Grammar
-from materium.tokens.tokenizer import ORDERS, Tokenizer, TokenizerConfig
-from materium.tokens.vocab import Role
-from materium.train.facts import seen_in, species_and_volumes
+from materium.train.atoms import AtomObjective
+from materium.train.objective import ahead
 from materium.train.optim import Average, optimisers, schedule
+from materium.train.orbits import OrbitObjective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -41,9 +36,17 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from materium.model.config import ModelConfig
+    from materium.model.orbit_config import OrbitModelConfig
+    from materium.model.orbit_transformer import OrbitTransformer
+    from materium.model.transformer import Transformer
     from materium.train.config import TrainConfig
+    from materium.train.objective import Objective
 
 STATE = "state.safetensors"
+STABLE = "stable.safetensors"
+"""The state of a run with the schedule `wsd` before its decay, from which longer runs can go on."""
+LENGTH = ("epochs", "minutes", "warmup", "schedule", "decay", "checkpoint_minutes", "validate_epochs", "validate_steps")
+"""Settings in which a run may differ from the one that it continues."""
 LOG = "log.csv"
 LOG_COLUMNS = ("step", "epoch", "seconds", "loss", "learning_rate", "gradient_norm", "tokens_per_second")
 VALIDATION_LOG = "validation.csv"
@@ -78,17 +81,19 @@ class Run:
         self,
         data: Path,
         out: Path,
-        model: ModelConfig,
+        model: ModelConfig | OrbitModelConfig,
         config: TrainConfig,
         device: torch.device | str = "cpu",
         *,
         initial: Path | None = None,
+        continued: Path | None = None,
         events: bool = False,
     ) -> None:
         """Open the shards, make or resume the model; `events` adds TensorBoard's log to the CSV files.
 
         `initial` is a folder with a model to start from: its shape is taken, and of `model` the dropout alone; a model
-        without a tally gets one, if `model` has it.
+        without a tally gets one, if `model` has it. `continued` is the folder of a run of the same data and settings,
+        but for its length and schedule, from whose state before the decay this one goes on.
 
         Raises
         ------
@@ -100,28 +105,25 @@ class Run:
         """
         manifest = read_manifest(data)
         check_shards(data, manifest)
-        tokenizer = Tokenizer(TokenizerConfig.from_dict(manifest["tokenizer"]))
-        tokenizer.config.require(manifest["fingerprint"], str(data))
         self.out, self.config, self.device = out, config, torch.device(device)
         self.bfloat16 = has_bfloat16(self.device) if config.bfloat16 is None else config.bfloat16
-        self.train, self.val = read_shard(data / "train"), read_shard(data / "val")
-        self.loader = Loader(self.train, tokenizer, config.mix, max_tokens=config.max_tokens, seed=config.seed)
+        kind: type[Objective[Any, Any, Any]] = (
+            OrbitObjective if manifest["representation"] == "orbits" else AtomObjective
+        )
+        if not isinstance(model, kind.takes):
+            raise TrainingError(
+                f"{data} holds {manifest['representation']}; give a {kind.takes.__name__} to train on them"
+            )
+        self.objective = kind(data, manifest, config, self.device)
+        self.train, self.val, self.loader = self.objective.train, self.objective.val, self.objective.loader
         if len(self.val) == 0:
             raise DataError(f"{data / 'val'} has no crystals; prepare with --val, or with a larger --val-fraction")
-        self.grammar = Grammar(tokenizer, self.device)
         torch.manual_seed(config.seed)
-        self.model_config = replace(
-            model,
-            tokenizer=tokenizer.config,
-            seen=seen_in(self.train, self.loader.weights > 0),
-            site_separation=self.train.site_separation(tokenizer.config.bins),
-        )
-        start = None if initial is None else load_checkpoint(initial)
+        self.model_config = self.objective.settings(model)
+        start = None if initial is None else self.objective.load(initial)
         if start is not None:
-            self.model_config = _continued(start[0].config, self.model_config, str(initial))
-        self.model = Transformer(self.model_config).to(self.device)
-        if self.model.tally is not None:
-            self.model.tally.measure(*species_and_volumes(self.train, tokenizer))
+            self.model_config = self.objective.continued(start[0].config, self.model_config, str(initial))
+        self.model = self.objective.network(self.model_config)
         if start is not None:
             _take_weights(self.model, start[0])
         self.average = Average(self.model, config.ema)
@@ -132,8 +134,15 @@ class Run:
         if start is not None:
             self.identity["initial"] = start[1]["weights_sha256"]
         self.out.mkdir(parents=True, exist_ok=True)
+        stable = None if continued is None else continued / STABLE
+        if stable is not None:
+            self.identity["continued"] = _source(stable)
         if (out / STATE).exists():
-            self._resume()
+            self._resume(out / STATE)
+        else:
+            (out / STABLE).unlink(missing_ok=True)  # of a run that is no more
+            if stable is not None:
+                self._resume(stable)
         self.events = _event_writer(out, self.progress.step) if events else None
 
     def fit(self, report: Callable[[Report], None] | None = None) -> dict[str, float]:
@@ -150,7 +159,7 @@ class Run:
             for batch, share, after in self._schedule(begun):
                 loss, norm = self._step(batch, share)
                 self.progress.seconds = time.monotonic() - begun
-                row = log.add(self.progress, loss, norm, self._rate(), int((batch.roles != Role.PAD).sum()))
+                row = log.add(self.progress, loss, norm, self._rate(), self.objective.tokens(batch))
                 if row:
                     self._note(dict(zip(LOG_COLUMNS[3:], map(float, row[3:]), strict=True)))
                 if report:
@@ -159,21 +168,23 @@ class Run:
                 if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
-                if self._at_epoch_end():
+                if self._is_to_validate():
                     last, at = self._validated(), self.progress.step
                     self.save()
         return last if at == self.progress.step else self._validated()
 
-    def _schedule(self, begun: float) -> Iterator[tuple[Batch, float, float]]:
+    def _schedule(self, begun: float) -> Iterator[tuple[object, float, float]]:
         """Batches from where the run stands, each with the fraction of the run that is done before and after it."""
         limit = None if self.config.minutes is None else 60 * self.config.minutes
         while limit is not None or self.progress.epoch < self.config.epochs:
             total = len(self.loader.batches(self.progress.epoch))
-            for batch in self.loader.epoch(self.progress.epoch, self.progress.batch):
+            for batch in ahead(self.loader.epoch(self.progress.epoch, self.progress.batch)):
                 done = self.progress.epoch + self.progress.batch / total
                 share = (time.monotonic() - begun) / limit if limit else done / self.config.epochs
                 if share >= 1:
                     return
+                if self._decays and share >= 1 - self.config.decay and not (self.out / STABLE).exists():
+                    self.save(STABLE)
                 self.progress.batch += 1
                 self.progress.step += 1
                 if self.progress.batch == total:
@@ -181,15 +192,15 @@ class Run:
                 now = self.progress.epoch + self.progress.batch / total
                 yield batch, share, share if limit else now / self.config.epochs
 
-    def _step(self, batch: Batch, share: float) -> tuple[float, float]:
+    def _step(self, batch: object, share: float) -> tuple[float, float]:
         """One step of the optimiser; returns the loss in nats a token and the norm of the gradient."""
-        factor = schedule(share, self.config.warmup)
+        factor = schedule(share, self.config.warmup, self.config.decay if self._decays else None)
         for optimiser, rates in zip(self.optimisers, self.base_rates, strict=True):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
         with self.precision():
-            costs, kinds = nll(self.model, self.grammar, *tensors(batch, self.device))
-        loss = costs.sum() / (kinds >= 0).sum()
+            nats, tokens = self.objective.nats(self.model, batch)
+        loss = nats / tokens
         value = self._finite("loss", loss.detach())
         loss.backward()
         norm = self._finite("gradient", torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
@@ -214,24 +225,27 @@ class Run:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    @property
+    def _decays(self) -> bool:
+        return self.config.schedule == "wsd"
+
     def _rate(self) -> float:
         return float(self.optimisers[0].param_groups[0]["lr"])
 
-    def _at_epoch_end(self) -> bool:
+    def _is_to_validate(self) -> bool:
+        """Whether an epoch, or a number of steps, ends after which the run is validated."""
         epoch, config = self.progress.epoch, self.config
         is_last = config.minutes is None and epoch == config.epochs
+        if config.validate_steps is not None and self.progress.step % config.validate_steps == 0:
+            return True
         return self.progress.batch == 0 and (is_last or epoch % config.validate_epochs == 0)
 
     def _validated(self) -> dict[str, float]:
         """Validate the averaged weights, note the figures, and write the model if none before it was better."""
-        averaged = Transformer(self.model_config).to(self.device).eval()
-        averaged.load_state_dict(self.model.state_dict())
+        averaged = copy.deepcopy(self.model).eval()
         self.average.copy_to(averaged)
         with self.precision():
-            always = self.config.mix.always  # the network knows no crystal without these
-            figures = validate(averaged, self.grammar, self.val, replace(CANONICAL, always=always))
-            told = validate(averaged, self.grammar, self.val, replace(TOLD, always=always))
-        figures["told_nats_per_crystal"] = told["nats_per_crystal"]
+            figures = self.objective.validate(averaged)
         write_row(self.out / VALIDATION_LOG, {"step": self.progress.step, "epoch": self.progress.epoch, **figures})
         self._note({f"validation/{name}": value for name, value in figures.items()})
         if figures["nats_per_crystal"] < self.progress.best:
@@ -247,7 +261,7 @@ class Run:
             self.events.add_scalar(name, value, self.progress.step)
         self.events.flush()
 
-    def save(self) -> None:
+    def save(self, name: str = STATE) -> None:
         """Write the whole state of the run in one step."""
         from safetensors.torch import save
 
@@ -261,12 +275,16 @@ class Run:
         paths = [path for name in (LOG, VALIDATION_LOG) if (path := self.out / name).exists()]
         facts = json.dumps({**progress, "logs": {path.name: path.read_text(encoding="utf-8") for path in paths}})
         arrays = {name: value.cpu().contiguous() for name, value in state.items()}
-        write_bytes(self.out / STATE, save(arrays, metadata={"facts": facts, "sha256": _digest(facts, arrays)}))
+        write_bytes(self.out / name, save(arrays, metadata={"facts": facts, "sha256": _digest(facts, arrays)}))
 
-    def _resume(self) -> None:
-        facts, state = read_state(self.out / STATE)
-        if facts["identity"] != self.identity:
+    def _resume(self, path: Path) -> None:
+        facts, state = read_state(path)
+        if path.parent == self.out and facts["identity"] != self.identity:
             raise TrainingError(f"{self.out} holds a run of other data or settings; choose another --out")
+        if but_for_length(facts["identity"]) != but_for_length(self.identity):
+            raise TrainingError(
+                f"{path.parent} is a run of other data or settings; continue it with its own, but for its length"
+            )
         self.progress = Progress(**facts["progress"])
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
@@ -278,32 +296,25 @@ class Run:
         for name, text in facts["logs"].items():  # whatever became of the files, no step is missing or there twice
             write_bytes(self.out / name, text.encode())
         if (self.out / CONFIG).exists() and (self.out / WEIGHTS).exists():
-            load_checkpoint(self.out)  # the best model so far may never be written again
+            self.objective.load(self.out)  # the best model so far may never be written again
         else:
             self.progress.best = math.inf
         torch.set_rng_state(state["random"])  # last: making a network draws random numbers
 
 
-def _continued(start: ModelConfig, wanted: ModelConfig, source: str) -> ModelConfig:
-    """The settings of a model that is trained on: its own shape, the data's facts, the dropout that is asked for.
-
-    Mean and spread of a property stay, for they are part of how the weights read a value.
-    """
-    if start.tokenizer.fingerprint != wanted.tokenizer.fingerprint:
-        raise TrainingError(
-            f"{source} was trained with another tokenizer than the shards have; "
-            f"prepare them with {options_for(start.tokenizer, wanted.tokenizer)}, or leave --initial out"
-        )
-    both = {
-        name: replace(now, mean=start.seen[name].mean, std=start.seen[name].std) if name in start.seen else now
-        for name, now in wanted.seen.items()
-    }
-    seen = {**start.seen, **both}
-    tally = start.tally or wanted.tally
-    return replace(start, dropout=wanted.dropout, seen=seen, site_separation=wanted.site_separation, tally=tally)
+def but_for_length(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run has to have in common with one that it continues."""
+    train = {name: value for name, value in identity["train"].items() if name not in LENGTH}
+    return {**{name: value for name, value in identity.items() if name != "continued"}, "train": train}
 
 
-def _take_weights(model: Transformer, start: Transformer) -> None:
+def _source(state: Path) -> str:
+    if not state.exists():
+        raise TrainingError(f"{state.parent} has no {STABLE}; continue a run whose --schedule wsd has begun to decay")
+    return digest(state)
+
+
+def _take_weights(model: Transformer | OrbitTransformer, start: Transformer | OrbitTransformer) -> None:
     """Take over all weights; a tally that the other model lacks stays as it was made, and says nothing at first."""
     own = {name: weight for name, weight in model.state_dict().items() if name.startswith("tally.")}
     model.load_state_dict({**own, **start.state_dict()})
@@ -359,37 +370,6 @@ def _optimiser_state(state: dict[str, Tensor], index: int) -> dict[int, dict[str
             parameter, key = name.removeprefix(prefix).split(".")
             entries.setdefault(int(parameter), {})[key] = value
     return entries
-
-
-def tensors(batch: Batch, device: torch.device | str) -> tuple[Tensor, Tensor, Conditions]:
-    """Return tokens, roles and conditions of a batch on a device."""
-    layouts = zip(batch.orders, batch.lattice_first, batch.canonical, strict=True)
-    layout = [layout_id(ORDERS[o], lattice_first=bool(f), canonical=bool(c)) for o, f, c in layouts]
-    conditions = Conditions(
-        torch.from_numpy(batch.scalars),
-        torch.from_numpy(batch.elements),
-        torch.from_numpy(batch.counts),
-        torch.tensor(layout),
-    )
-    tokens, roles = torch.from_numpy(batch.tokens), torch.from_numpy(batch.roles)
-    return tokens.to(device), roles.to(device), conditions.to(device)
-
-
-@torch.no_grad()
-def validate(model: Transformer, grammar: Grammar, shard: Shard, mix: Mix = CANONICAL) -> dict[str, float]:
-    """Return nats a token of each type and nats a crystal on a shard, with one fixed draw of orders and conditions."""
-    loader = Loader(shard, grammar.tokenizer, mix, max_tokens=8192, seed=0)
-    sums, counts = torch.zeros(len(TOKEN_TYPES)), torch.zeros(len(TOKEN_TYPES))
-    device = next(model.parameters()).device
-    for batch in loader.epoch(0):
-        costs, kinds = nll(model, grammar, *tensors(batch, device))
-        for kind in range(len(TOKEN_TYPES)):
-            sums[kind] += costs[kinds == kind].sum().cpu()
-            counts[kind] += (kinds == kind).sum().cpu()
-    per_token = {f"{name}_nats_per_token": float(s / c) for name, s, c in zip(TOKEN_TYPES, sums, counts, strict=True)}
-    per_crystal = {f"{name}_nats": float(s / len(shard)) for name, s in zip(TOKEN_TYPES, sums, strict=True)}
-    totals = {"nats_per_token": float(sums.sum() / counts.sum()), "nats_per_crystal": float(sums.sum() / len(shard))}
-    return {**totals, **per_crystal, **per_token}
 
 
 class CsvLog:

@@ -122,10 +122,16 @@ def _factor(gram: Tensor, polynomial: tuple[float, float, float]) -> Tensor:
     return factor
 
 
-def schedule(progress: float, warmup: float) -> float:
-    """Return the factor on the learning rate: linear warm-up, then cosine to one hundredth; `progress` in [0, 1]."""
+def schedule(progress: float, warmup: float, decay: float | None = None) -> float:
+    """Return the factor on the learning rate; `progress` in [0, 1].
+
+    Linear warm-up, then cosine to one hundredth; with `decay` 1 instead, but linear to one hundredth over that last
+    share of the run (warm-up, stable, decay: S. Hu et al. 2024, arXiv 2404.06395).
+    """
     if progress < warmup:
         return progress / warmup
+    if decay is not None:
+        return min(1.0, max(0.01, (1 - progress) / decay))
     phase = (progress - warmup) / (1 - warmup)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(phase, 1.0)))
 
