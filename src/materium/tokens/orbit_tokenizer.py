@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from math import gcd
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -60,7 +60,7 @@ class OrbitTokenizerConfig:
     length_range: tuple[float, float] = (1.8, 90.0)
     triclinic_angles: tuple[float, float] = (60.0, 120.0)
     monoclinic_angles: tuple[float, float] = (90.0, 150.0)
-    species: tuple[Species, ...] = known_species("none")
+    species: tuple[Species, ...] = field(default_factory=lambda: known_species("none"))
     max_sites: int = 52
     max_components: int = 12
 
