@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from materium.core.completion import CompletionSearch, HeaderConstraints, undominated
-from materium.core.occupancy import RequiredPosition, occupancy
+from materium.core.completion import CompletionSearch, HeaderConstraints
+from materium.core.occupancy import RequiredPosition, occupancy, undominated
 from materium.core.space_groups import find_space_groups
 
 LI, OX, NA, MG, AL, CL, FE = 3, 8, 11, 12, 13, 17, 26

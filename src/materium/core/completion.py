@@ -15,7 +15,8 @@ from math import gcd
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from materium.core.charge_balance import ChargeBalance, Lacking, elements_fit, places_left, primes_of
-from materium.core.occupancy import RequiredPosition, occupancy, required_orbits
+from materium.core.occupancy import RequiredPosition, occupancy, required_orbits, undominated
+from materium.core.open_headers import Further, OpenHeaders
 from materium.core.space_groups import NUMBERS
 from materium.errors import CrystalError, RequestError
 
@@ -127,6 +128,9 @@ class CompletionSearch:
         self.solvers = undominated(list(solvers.values()))
         self.any_counts = not given.positions and any(1 in solver.free for solver in self.solvers)
         """Whether some group takes every composition."""
+        self.open = OpenHeaders(given.sites[1], max(map(abs, self.charge), default=0))
+        self._states_after = cache(self._states_after_uncached)
+        self._further = lru_cache(CACHE_SIZE)(self._further_uncached)
         self._elements_after = cache(lambda last: frozenset(given.species[i][0] for i in self.usable[last + 1 :]))
         self._charges_after = cache(lambda last: frozenset(self.charge[i] for i in self.usable[last + 1 :]))
         split = any(len(own) > 1 for own in self.species_of.values())
@@ -185,7 +189,10 @@ class CompletionSearch:
         pairs, last = frozenset(header), self.last(header)
         used, present = {index for index, _ in pairs}, self.sums(pairs).elements
         missing = self.required - present.keys()
-        for index in self.usable[last + 1 :]:
+        final = [self.rank[own[-1]] for own in (self.species_of.get(z) for z in missing) if own]
+        # A species after all those of a missing element would leave that out.
+        end = min(final) + 1 if final and self.constraints.direction else len(self.usable)
+        for index in self.usable[last + 1 : end]:
             z = self.constraints.species[index][0]
             if index not in used:
                 # What may follow a species, if they come in order, or of its element besides, differs for each.
@@ -273,15 +280,18 @@ class CompletionSearch:
 
     def _key(self, pairs: Pairs, last: int, factor: int) -> Hashable:
         """What decides the answer: where species of one charge can stand for each other, not which they are."""
-        if self.formula or self.count_elements or self.constraints.positions:
+        if self.formula or self.constraints.positions:
             return pairs, last, factor
         sums = self.sums(pairs)
+        if self.count_elements or self.required:
+            counts = (sums.atoms, sums.divisor) if self.any_counts else sums.counts
+            return counts, sums.charge, self._further(pairs, last)
         used = Counter(self.charge[index] for index, _ in pairs if self.rank[index] > last)
         left = tuple(
             min(len(ranks) - bisect_right(ranks, last) - used[self.charge[self.usable[ranks[0]]]], MAX_SPECIES)
             for ranks in self.members.values()
         )
-        return sums.counts, sums.charge, self.required.difference(sums.elements), left, last if self.required else -1
+        return sums.counts, sums.charge, left
 
     def _grows(self, pairs: Pairs, last: int, factor: int) -> bool:
         """Whether it may end after further species."""
@@ -289,12 +299,48 @@ class CompletionSearch:
             return False
         if self.formula and not self.constraints.positions and len(primes_of(factor)) <= 1:
             return True  # `_may_grow` has looked at all there is
+        if self.any_counts and not self.formula and (answer := self._decide(pairs, last)) is not None:
+            return answer
         for pair in self._extensions(pairs, last, factor):
             self._nodes -= 1
             more = pairs | {pair}
             if self._nodes < 0 or (self._valid(more, factor) and self._search(more, last, factor)):
                 return True
         return False
+
+    def _decide(self, pairs: Pairs, last: int) -> bool | None:
+        """Whether a header whose counts fit in any case can be completed by further species; None if unknown."""
+        sums, (fewest, sites) = self.sums(pairs), self.constraints.sites
+        atoms = tuple(
+            range(max(0, -(-fewest // units) - sums.atoms), sites // units - sums.atoms + 1)
+            for units in self._units(max(1, sums.atoms), 1, last=False)
+        )
+        return self.open.decide(self._further(pairs, last), atoms, sums.charge, sums.divisor)
+
+    def _further_uncached(self, pairs: Pairs, last: int) -> Further:
+        """The species that may still come."""
+        sums, states = self.sums(pairs), self._states_after(last)
+        missing = self.required - sums.elements.keys()
+        own: dict[int, list[int]] = {z: list(states.get(z, ())) for z in sums.elements}
+        for index, _ in pairs:
+            if self.rank[index] > last:
+                own[self.constraints.species[index][0]].remove(self.charge[index])
+        (least, most), here = self.constraints.num_elements, len(sums.elements) + len(missing)
+        new = Counter(charges for z, charges in states.items() if z not in own and z not in missing)
+        return Further(
+            tuple(sorted(states.get(z, ()) for z in missing)),
+            tuple(sorted(tuple(charges) for charges in own.values() if charges)),
+            tuple(sorted((charges, min(number, MAX_SPECIES)) for charges, number in new.items())),
+            range(max(0, least - here), most - here + 1),
+            MAX_SPECIES - len(pairs),
+        )
+
+    def _states_after_uncached(self, last: int) -> dict[int, tuple[int, ...]]:
+        """Charges of the species of each element that come after one of them."""
+        found: dict[int, list[int]] = {}
+        for index in self.usable[last + 1 :]:
+            found.setdefault(self.constraints.species[index][0], []).append(self.charge[index])
+        return {z: tuple(sorted(charges)) for z, charges in found.items()}
 
     def _may_grow(self, pairs: Pairs, last: int, factor: int) -> bool:
         """Whether nothing that is quickly seen speaks against further species."""
@@ -307,6 +353,10 @@ class CompletionSearch:
             return fits and self._formula_fits(pairs, last, factor)
         if lacking > 1 and lacking > len(self._elements_after(last) - sums.elements.keys()):
             return False
+        if not all(self._further(pairs, last).missing):
+            return False
+        if self.any_counts:
+            return True
         charges = self._charges_left(pairs, last)
         return not pairs or self._has_room(sums.counts, sums.charge, sums.divisor, charges)
 
@@ -384,22 +434,6 @@ class CompletionSearch:
             any(elements_fit(cell, sums.counts, sums.charge, lacking, prime) for cell in cells)
             for prime in primes_of(gcd(sums.divisor, factor)) or [0]
         )
-
-
-def undominated(solvers: list[Multiplicities]) -> list[Multiplicities]:
-    """Return those that are needed so that what some can place, one of them can place too."""
-    kept: list[Multiplicities] = []
-    for solver in solvers:
-        if not any(_dominates(other, solver) for other in kept):
-            kept = [*(other for other in kept if not _dominates(solver, other)), solver]
-    return kept
-
-
-def _dominates(stronger: Multiplicities, other: Multiplicities) -> bool:
-    """Whether all fixed positions of the other, each as a species of its own, and its free ones can be placed."""
-    orbits = [size for size, number in other.fixed for _ in range(number)]
-    on_free = all(stronger.feasible([size], stronger.none) for size in other.free)
-    return on_free and stronger.feasible(orbits, stronger.available)
 
 
 def _has_positions(group: int, constraints: HeaderConstraints) -> bool:

@@ -131,6 +131,22 @@ def multiplicities(fixed: tuple[tuple[int, int], ...], free: tuple[int, ...]) ->
     return Multiplicities(fixed, free)
 
 
+def undominated(solvers: list[Multiplicities]) -> list[Multiplicities]:
+    """Return those that are needed so that what some can place, one of them can place too."""
+    kept: list[Multiplicities] = []
+    for solver in solvers:
+        if not any(_dominates(other, solver) for other in kept):
+            kept = [*(other for other in kept if not _dominates(solver, other)), solver]
+    return kept
+
+
+def _dominates(stronger: Multiplicities, other: Multiplicities) -> bool:
+    """Whether all fixed positions of the other, each as a species of its own, and its free ones can be placed."""
+    orbits = [size for size, number in other.fixed for _ in range(number)]
+    on_free = all(stronger.feasible([size], stronger.none) for size in other.free)
+    return on_free and stronger.feasible(orbits, stronger.available)
+
+
 class Occupancy:
     """The placements of a cell's atoms on the Wyckoff positions of one space group.
 
