@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from materium.core.space_groups import CELLS, NUMBERS, POINT_GROUPS, find_space_groups, space_group_type
+from materium.core.space_groups import (
+    CELLS,
+    NUMBERS,
+    POINT_GROUPS,
+    find_space_groups,
+    parse_space_groups,
+    space_group_type,
+)
 from materium.errors import CrystalError, RequestError
 
 FIRST = {
@@ -83,3 +90,69 @@ def test_wrong_input_is_one_line() -> None:
         find_space_groups(system="cubik")
     with pytest.raises(RequestError, match="unknown point group"):
         find_space_groups(point_group="5m")
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [
+        ("triclinic", 2),
+        ("monoclinic", 13),
+        ("orthorhombic", 59),
+        ("tetragonal", 68),
+        ("trigonal", 25),
+        ("hexagonal", 27),
+        ("cubic", 36),
+        ("polar", 68),
+        ("centrosymmetric", 92),
+        ("chiral", 65),
+        ("point-group:mmm", 28),
+        ("point-group:-43m", 6),
+        ("orthorhombic+polar", 22),
+        ("orthorhombic + chiral", 9),
+        ("1..230", 230),
+        ("cubic, hexagonal, 195..200", 63),
+    ],
+)
+def test_requests_have_the_known_numbers_of_groups(word: str, number: int) -> None:
+    assert len(parse_space_groups(word)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("225", (225,)),
+        ("62..64,14", (14, 62, 63, 64)),
+        ("Fm-3m, P2_1/c, Pnma", (14, 62, 225)),
+        ("Cubic+Polar,1", None),
+        ("POLAR+triclinic", (1,)),
+        ("cubic+225..230+centrosymmetric", (225, 226, 227, 228, 229, 230)),
+    ],
+)
+def test_requests_name_these_groups(text: str, groups: tuple[int, ...] | None) -> None:
+    if groups is None:
+        with pytest.raises(RequestError, match="no space group is Cubic and Polar"):
+            parse_space_groups(text)
+    else:
+        assert parse_space_groups(text) == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("231", "231 does not exist; give an international number from 1 to 230"),
+        ("0", "0 does not exist"),
+        ("74..62", "'74..62'; give two numbers"),
+        ("62..", "'62..'; give two numbers"),
+        ("cubik", "did you mean cubic"),
+        ("centrosymetric", "did you mean centrosymmetric"),
+        ("Fm-3x", "did you mean F"),
+        ("point-group:mmn", "unknown point group: 'mmn'; did you mean mmm"),
+        ("225,", "unknown space group: ''"),
+        ("", "unknown space group: ''"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(RequestError) as error:
+        parse_space_groups(text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

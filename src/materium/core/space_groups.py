@@ -6,6 +6,7 @@ Lattice parameters are those of the conventional cell in moyo's standard setting
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import moyopy
 import numpy as np
 
 from materium.errors import CrystalError, RequestError, nearest
+from materium.io.space_groups import parse_space_group
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -45,6 +47,9 @@ POLAR = frozenset({"1", "2", "m", "mm2", "4", "4mm", "3", "3m", "6", "6mm"})
 CENTROSYMMETRIC = frozenset({"-1", "2/m", "mmm", "4/m", "4/mmm", "-3", "-3m", "6/m", "6/mmm", "m-3", "m-3m"})
 ROTATIONS_ONLY = frozenset({"1", "2", "222", "4", "422", "3", "32", "6", "622", "23", "432"})
 """Point groups without inversion, mirror and rotoinversion."""
+
+PROPERTIES = ("polar", "centrosymmetric", "chiral")
+"""Words that a request can have, each a property of `SpaceGroupType`."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,57 @@ def find_space_groups(
     given = {name: value for name, value in wanted.items() if value is not None}
     groups = map(space_group_type, NUMBERS)
     return tuple(group.number for group in groups if all(getattr(group, name) == given[name] for name in given))
+
+
+def parse_space_groups(text: str) -> tuple[int, ...]:
+    """Return the numbers of the space groups that a request names, in ascending order.
+
+    A request has the groups of all its terms, between which there are commas. A term is a number (`225`), a range
+    (`62..74`), a Hermann-Mauguin symbol in any usual spelling (`Fm-3m`), a crystal system (`cubic`), `polar`,
+    `centrosymmetric`, `chiral` or `point-group:mmm`; terms joined by `+` have the groups that belong to each of them
+    (`orthorhombic+polar`).
+
+    Raises
+    ------
+    RequestError
+        If a term is none of these, or joined terms have no group in common.
+    """
+    found: set[int] = set()
+    for term in text.split(","):
+        common = set.intersection(*(_term(part.strip()) for part in term.split("+")))
+        if not common:
+            raise RequestError(f"no space group is {' and '.join(part.strip() for part in term.split('+'))}")
+        found |= common
+    return tuple(sorted(found))
+
+
+def _term(text: str) -> set[int]:
+    """The groups of one term of a request."""
+    word = text.lower()
+    if word in CELLS:
+        return set(find_space_groups(system=word))
+    if word in PROPERTIES:
+        return {number for number in NUMBERS if getattr(space_group_type(number), word)}
+    kind, colon, symbol = word.partition(":")
+    if colon and kind == "point-group":
+        return set(find_space_groups(point_group=symbol.strip()))
+    low, dots, high = word.partition("..")
+    if dots:
+        ends = [int(end) if end.strip().isdecimal() else 0 for end in (low, high)]
+        if ends[0] in NUMBERS and ends[1] in NUMBERS and ends[0] <= ends[1]:
+            return set(range(ends[0], ends[1] + 1))
+        raise RequestError(f"no range of space groups: {text[:40]!r}; give two numbers from 1 to 230, such as 62..74")
+    if (number := parse_space_group(text)) is not None:
+        return {number}
+    if word.lstrip("-").isdecimal():
+        raise RequestError(f"space group {text[:40]} does not exist; give an international number from 1 to 230")
+    words = [*CELLS, *PROPERTIES, "point-group:"]
+    known = [space_group_type(number).symbol for number in NUMBERS]
+    close = [*get_close_matches(word, words, n=1), *get_close_matches(text, known, n=1)]
+    hint = (
+        f"did you mean {close[0]}?" if close else f"give a number, a range 62..74, a symbol Fm-3m, {', '.join(words)}"
+    )
+    raise RequestError(f"unknown space group: {text[:40]!r}; {hint}")
 
 
 def _check(kind: str, name: str | None, known: Collection[str]) -> None:
