@@ -1,9 +1,9 @@
 """Masks of a sequence's header: which species, counts, space groups and Z leave the constraints possible.
 
 They are exact but for searches that were cut short (see `CompletionSearch`): after these a mask may be empty, and the
-header is to be drawn anew. Where constraints on charge, elements and groups come together, a whole mask can take a
-second; to draw from the unmasked distribution until `species_possible` or `search.completable` says yes has the same
-distribution, and asks once or twice.
+header is to be drawn anew. A mask takes some milliseconds; where constraints on charge and elements meet groups that
+take few counts, it can take some tenths of a second. To draw from the unmasked distribution until `species_possible` or
+`search.completable` says yes has the same distribution, and asks once or twice.
 """
 
 from __future__ import annotations
