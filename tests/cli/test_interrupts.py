@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parents[1]
 LINE = f"materium: {STOPPED}\n"
 PROGRAM = """
-import hashlib, os, sys, time
+import hashlib, os, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever starts the tests with nohup has it ignored, and it is inherited
 from materium.__main__ import main
 from materium.cli.main import COMMANDS
 from materium.processes import Pool
